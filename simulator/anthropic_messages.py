@@ -1,0 +1,232 @@
+"""POST /v1/messages, plain and streamed, and POST /v1/messages/count_tokens."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from simulator import fields, tokens
+from simulator.answers import Answer, answer_choices
+from simulator.question import Question, Transcript
+from simulator.refusal import RefusalError
+from simulator.streaming import sse
+from simulator.vendor import Call, Frame, Reply
+
+_STOP_REASON = {"stop": "end_turn", "length": "max_tokens", "stop_sequence": "stop_sequence", "tool_calls": "tool_use"}
+_MEDIA_BLOCKS = {"image", "document"}
+_SILENT_BLOCKS = {"thinking", "redacted_thinking"}
+_MEDIA_TOKENS = 85
+#: from this version on the vendor refuses sampling parameters
+_NO_SAMPLING_FROM = "2026-10-21"
+
+
+def read(data: bytes, headers: Mapping[str, str]) -> Question:
+    """Read and check a request.
+
+    Raises:
+        RefusalError: 400 where the vendor would refuse it.
+    """
+    body = fields.body_of(data)
+    limit = fields.integer(body, "max_tokens", 1)
+    if limit is None:
+        raise fields.missing("max_tokens")
+    return _read(body, headers, limit)
+
+
+def read_count(data: bytes, headers: Mapping[str, str]) -> Question:
+    """Read a request to count tokens: as a message, without `max_tokens`."""
+    return _read(fields.body_of(data), headers, None)
+
+
+def _read(body: dict[str, Any], headers: Mapping[str, str], limit: int | None) -> Question:
+    version = headers.get("anthropic-version")
+    if not version:
+        raise RefusalError(400, "anthropic-version: header is required")
+    model = fields.string(body, "model")
+    _check_sampling(body, version)
+    transcript = Transcript()
+    if body.get("system") is not None:
+        transcript.add("system", _blocks(body["system"], "system", transcript)[0])
+    after_tool = False
+    for index, message in enumerate(fields.objects(body, "messages", required=True)):
+        where = f"messages.{index}"
+        role = message.get("role")
+        if role not in {"user", "assistant", "system"}:
+            raise fields.wrong(f"{where}.role", "'user' or 'assistant'")
+        text, after_tool = _blocks(message.get("content"), f"{where}.content", transcript)
+        transcript.add(role, text)
+    if body.get("tools"):
+        transcript.weigh(tokens.count(orjson.dumps(body["tools"]).decode()))
+    metadata = fields.mapping(body, "metadata") or {}
+    question = Question(
+        model=model,
+        fingerprint=transcript.fingerprint(model),
+        input_tokens=transcript.input_tokens,
+        body=body,
+        last=transcript.last,
+        after_tool=after_tool,
+        max_tokens=limit,
+        stop=fields.strings(body, "stop_sequences", 8191),
+        stream=fields.boolean(body, "stream"),
+        user=fields.maybe_string(metadata, "user_id"),
+        directives=transcript.directives(),
+    )
+    _read_tools(question)
+    _read_format(question)
+    return question
+
+
+def _check_sampling(body: dict[str, Any], version: str) -> None:
+    for name in ("temperature", "top_p", "top_k"):
+        if body.get(name) is not None and version >= _NO_SAMPLING_FROM:
+            raise RefusalError(400, f"{name}: Extra inputs are not permitted", param=name)
+    fields.number(body, "temperature", 0, 1)
+    fields.number(body, "top_p", 0, 1)
+    fields.integer(body, "top_k", 0)
+
+
+def _blocks(content: Any, where: str, transcript: Transcript) -> tuple[str, bool]:
+    """The text of a message, and whether it ends with a tool's result."""
+    if isinstance(content, str):
+        return _non_empty(content, where), False
+    if not isinstance(content, list) or not content:
+        raise fields.wrong(where, "a string or a non-empty array of content blocks")
+    if not all(isinstance(block, dict) for block in content):
+        raise fields.wrong(where, "content blocks that are objects")
+    texts = [_block_text(block, f"{where}.{index}", transcript) for index, block in enumerate(content)]
+    return "".join(texts), content[-1].get("type") == "tool_result"
+
+
+def _block_text(block: dict[str, Any], where: str, transcript: Transcript) -> str:
+    kind = block.get("type")
+    if kind == "text":
+        return _non_empty(block.get("text"), where)
+    if kind == "tool_use":
+        if not isinstance(block.get("id"), str) or not isinstance(block.get("input"), dict):
+            raise fields.wrong(where, "a tool_use block with id, name and an input object")
+        return fields.string(block, "name") + orjson.dumps(block["input"]).decode()
+    if kind == "tool_result":
+        fields.string(block, "tool_use_id")
+        return _blocks(block["content"], f"{where}.content", transcript)[0] if block.get("content") else ""
+    if kind in _MEDIA_BLOCKS:
+        transcript.weigh(_MEDIA_TOKENS)
+    elif kind not in _SILENT_BLOCKS:
+        raise fields.wrong(f"{where}.type", "a known content block")
+    return ""
+
+
+def _non_empty(text: Any, where: str) -> str:
+    if not isinstance(text, str) or not text:
+        raise RefusalError(400, f"{where}: text content blocks must be non-empty")
+    return text
+
+
+def _read_tools(question: Question) -> None:
+    for tool in fields.objects(question.body, "tools"):
+        # The vendor's own tools have a type and no schema.
+        if tool.get("type", "custom") == "custom":
+            schema = fields.mapping(tool, "input_schema")
+            if schema is None:
+                raise fields.missing("tools.input_schema")
+            question.tools[fields.string(tool, "name")] = schema
+    choice = fields.mapping(question.body, "tool_choice")
+    kind = choice.get("type") if choice else "auto"
+    if kind == "any":
+        if not question.tools:
+            raise fields.wrong("tool_choice", "tools to choose from")
+        question.forced_tool = next(iter(question.tools))
+    elif choice and kind == "tool":
+        if choice.get("name") not in question.tools:
+            raise fields.wrong("tool_choice.name", "one of the tools given")
+        question.forced_tool = choice["name"]
+    elif kind not in {"auto", "none"}:
+        raise fields.wrong("tool_choice.type", "auto, any, tool or none")
+
+
+def _read_format(question: Question) -> None:
+    config = fields.mapping(question.body, "output_config")
+    wanted = fields.mapping(config, "format") if config else None
+    if wanted and wanted.get("type") == "json_schema":
+        question.schema = fields.mapping(wanted, "schema") or {}
+
+
+def count_reply(question: Question, _call: Call) -> Reply:
+    """The size of the prompt."""
+    return Reply(0, body=orjson.dumps({"input_tokens": question.input_tokens}))
+
+
+def reply(question: Question, call: Call) -> Reply:
+    """The vendor's answer."""
+    answer = answer_choices(question, call.options.answer_tokens, call.options.seed)[0]
+    if question.stream:
+        return Reply(answer.tokens, frames=_frames(question, call, answer))
+    message = _message(question, call) | {
+        "content": _content(call, answer),
+        "stop_reason": _STOP_REASON[answer.finish],
+        "stop_sequence": answer.stop_sequence,
+        "usage": _usage(question, answer.tokens),
+    }
+    return Reply(answer.tokens, body=orjson.dumps(message))
+
+
+def _message(question: Question, call: Call) -> dict[str, Any]:
+    return {
+        "id": f"msg_{call.id}",
+        "type": "message",
+        "role": "assistant",
+        "model": question.model,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": _usage(question, 1),
+    }
+
+
+def _usage(question: Question, output_tokens: int) -> dict[str, Any]:
+    return {
+        "input_tokens": question.input_tokens,
+        "output_tokens": output_tokens,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 0,
+        "service_tier": "standard",
+    }
+
+
+def _content(call: Call, answer: Answer) -> list[dict[str, Any]]:
+    if answer.tools:
+        return [
+            {
+                "type": "tool_use",
+                "id": f"toolu_{call.id}{number}",
+                "name": tool.name,
+                "input": orjson.loads(tool.arguments),
+            }
+            for number, tool in enumerate(answer.tools)
+        ]
+    return [{"type": "text", "text": answer.text}] if answer.text else []
+
+
+def _frames(question: Question, call: Call, answer: Answer) -> list[Frame]:
+    frames: list[Frame] = []
+
+    def add(kind: str, tokens_in_it: int = 0, **more: Any) -> None:
+        frames.append(Frame(sse(orjson.dumps({"type": kind} | more), kind), tokens_in_it))
+
+    add("message_start", message=_message(question, call))
+    for index, block in enumerate(_content(call, answer)):
+        if block["type"] == "text":
+            empty, deltas = {"type": "text", "text": ""}, tokens.pieces(block["text"])
+            field, delta_kind = "text", "text_delta"
+        else:
+            empty, deltas = block | {"input": {}}, ["", *tokens.pieces(answer.tools[index].arguments)]
+            field, delta_kind = "partial_json", "input_json_delta"
+        add("content_block_start", index=index, content_block=empty)
+        if index == 0:
+            add("ping")
+        for piece in deltas:
+            add("content_block_delta", int(piece != ""), index=index, delta={"type": delta_kind, field: piece})
+        add("content_block_stop", index=index)
+    end = {"stop_reason": _STOP_REASON[answer.finish], "stop_sequence": answer.stop_sequence}
+    add("message_delta", delta=end, usage={"output_tokens": answer.tokens})
+    add("message_stop")
+    return frames
