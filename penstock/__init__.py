@@ -1,0 +1,1 @@
+"""Penstock: a self-hosted LLM gateway whose unit is a durable job."""

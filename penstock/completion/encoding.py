@@ -1,0 +1,59 @@
+"""JSON bodies as bytes: ASCII only, compressed when long.
+
+Stored bodies are bytes, never `jsonb`: one NUL or lone surrogate makes jsonb refuse a whole statement. ASCII keeps
+result files safe for clients that cut lines at U+2028 and its kin.
+"""
+
+import json
+import zlib
+from typing import Any, NoReturn
+
+import orjson
+
+#: below this many bytes compression costs more than it saves
+COMPRESS_FROM = 1024
+_ZLIB_FIRST_BYTE = 0x78
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def loads(data: bytes | str) -> Any:
+    """Parse JSON text.
+
+    orjson first; what it refuses but JSON's grammar allows (lone surrogates, integers over 64 bits) goes to the
+    standard library.
+
+    Raises:
+        ValueError: the text is not JSON or not UTF-8.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        try:
+            # given bytes, json would guess at UTF-16 too
+            text = data if isinstance(data, str) else data.decode("utf-8")
+            return json.loads(text, parse_constant=_no_constant)
+        except RecursionError as error:
+            raise ValueError("the JSON is nested too deeply") from error
+
+
+def dumps(value: Any) -> bytes:
+    """Compact ASCII JSON.
+
+    Raises:
+        ValueError: a number that JSON does not know (NaN, infinity).
+    """
+    return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def pack(body: bytes) -> bytes:
+    """The stored form of a JSON body: as it is when short, zlib when long."""
+    return zlib.compress(body, 1) if len(body) >= COMPRESS_FROM else body
+
+
+def unpack(stored: bytes | memoryview) -> bytes:
+    """The inverse of `pack`; told apart by the first byte, which no JSON text shares with zlib."""
+    data = bytes(stored)
+    return zlib.decompress(data) if data[:1] == bytes([_ZLIB_FIRST_BYTE]) else data

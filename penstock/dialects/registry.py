@@ -1,0 +1,56 @@
+"""The dialects by name, as they are stored with a job, and by the endpoint that a batch names."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.completion import CompletionRequest
+from penstock.dialects import job, openai_chat, openai_responses
+from penstock.dialects.facts import JobFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One way to say things. `endpoint` is the path that lines of a batch may name, None where there is none."""
+
+    name: str
+    endpoint: str | None
+    parse: Callable[[dict[str, Any]], CompletionRequest]
+    render: Callable[[JobFacts], dict[str, Any]]
+    render_error: Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def _rows() -> tuple[Dialect, ...]:
+    chat, responses = openai_chat, openai_responses
+    return (
+        Dialect("openai.chat", "/v1/chat/completions", chat.parse, chat.render, chat.render_error),
+        Dialect("openai.responses", "/v1/responses", responses.parse, responses.render, responses.render_error),
+        Dialect("job", None, job.parse, job.render, job.render_error),
+    )
+
+
+_BY_NAME = {row.name: row for row in _rows()}
+_BY_ENDPOINT = {row.endpoint: row for row in _BY_NAME.values() if row.endpoint is not None}
+
+
+def get(name: str) -> Dialect:
+    """The dialect a job was stored with.
+
+    Raises:
+        KeyError: no dialect has this name.
+    """
+    return _BY_NAME[name]
+
+
+def for_endpoint(endpoint: str) -> Dialect:
+    """The dialect of a batch's endpoint, one of `endpoints()`.
+
+    Raises:
+        KeyError: batches do not serve this endpoint.
+    """
+    return _BY_ENDPOINT[endpoint]
+
+
+def endpoints() -> tuple[str, ...]:
+    """The endpoints that batches serve."""
+    return tuple(_BY_ENDPOINT)

@@ -1,0 +1,126 @@
+"""The body of a response as the neutral request."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from penstock.completion import CompletionRequest, Message, ResponseFormat, Text, Tool
+from penstock.dialects.fields import (
+    array,
+    as_mapping,
+    boolean,
+    check_metadata,
+    integer,
+    mapping,
+    number,
+    required,
+    required_string,
+    string,
+    word,
+    wrong_type,
+    wrong_value,
+)
+from penstock.dialects.openai_fields import MAX_TOP_LOGPROBS, answer_format, function, tool_choice
+from penstock.dialects.responses_input import read_input
+
+LOGPROBS = "message.output_text.logprobs"
+WINDOWS = ("soonest", "2h", "8h")
+#: what the vendor's dialect knows: read here, or of no use to a provider of chat completions
+_NOT_EXTRA = frozenset(
+    (
+        "model", "input", "instructions", "previous_response_id", "max_output_tokens", "temperature", "top_p", "top_k",
+        "seed", "tools", "tool_choice", "parallel_tool_calls", "text", "top_logprobs", "include", "user",
+        "store", "metadata", "stream", "stream_options", "background", "background_options", "truncation",
+        "service_tier", "reasoning", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
+        "safety_identifier", "context_management", "max_tool_calls", "moderation", "conversation", "prompt",
+    )
+)  # fmt: skip
+
+
+def parse(body: dict[str, Any], previous: Sequence[Message] = ()) -> CompletionRequest:
+    """The request in a body. A null field counts as left out.
+
+    `previous` is the conversation that `previous_response_id` names; it stands between instructions and input.
+
+    Raises:
+        InvalidRequest: it cannot be used; `param` names the field.
+    """
+    model = required_string(body, "model")
+    messages = [*previous, *read_input(required(body, "input"))]
+    instructions = string(body, "instructions")
+    if instructions:
+        messages.insert(0, Message("system", (Text(instructions),)))
+    _check_ours(body)
+    if body.get("previous_response_id") is not None and not previous:
+        raise wrong_value(
+            "previous_response_id", "continuing an earlier response is not supported yet; send its items in 'input'."
+        )
+    tools = _tools(body)
+    top_logprobs = integer(body, "top_logprobs", 0, MAX_TOP_LOGPROBS)
+    logprobs = LOGPROBS in _include(body) or bool(top_logprobs)
+    return CompletionRequest(
+        model=model,
+        messages=tuple(messages),
+        max_tokens=integer(body, "max_output_tokens", 1),
+        temperature=number(body, "temperature", 0, 2),
+        top_p=number(body, "top_p", 0, 1),
+        top_k=integer(body, "top_k"),
+        seed=integer(body, "seed"),
+        logprobs=logprobs,
+        top_logprobs=top_logprobs if logprobs else None,
+        tools=tools,
+        tool_choice=tool_choice(body, tools, nested=False),
+        parallel_tool_calls=boolean(body, "parallel_tool_calls") if tools else None,
+        response_format=_format(body),
+        user=string(body, "user"),
+        extra={name: value for name, value in body.items() if name not in _NOT_EXTRA and value is not None},
+    )
+
+
+def _check_ours(body: dict[str, Any]) -> None:
+    """Fields that are not forwarded, but echoed or obeyed here."""
+    for name in ("store", "background", "stream", "parallel_tool_calls"):
+        boolean(body, name)
+    for name in ("previous_response_id", "prompt_cache_key", "safety_identifier"):
+        string(body, name)
+    for name in ("reasoning", "stream_options"):
+        mapping(body, name)
+    for name in ("prompt", "conversation"):
+        # to leave these out silently would answer something else than what was asked
+        if body.get(name) is not None:
+            raise wrong_value(name, "it is not supported.")
+    word(body, "truncation", ("auto", "disabled"))
+    check_metadata(body)
+    options = mapping(body, "background_options")
+    if options:
+        at = "background_options."
+        string(options, "continuation_id", at)
+        window = word(options, "completion_window", WINDOWS, at)
+        if window not in {None, "soonest"} and body.get("stream"):
+            raise wrong_value(at + "completion_window", f"'{window}' cannot be streamed.")
+
+
+def _include(body: dict[str, Any]) -> list[str]:
+    value = array(body, "include") or []
+    if not all(isinstance(name, str) for name in value):
+        raise wrong_type("include", "an array of strings")
+    return value
+
+
+def _format(body: dict[str, Any]) -> ResponseFormat | None:
+    text = mapping(body, "text")
+    if not text:
+        return None
+    word(text, "verbosity", ("low", "medium", "high"), "text.")
+    wanted = mapping(text, "format", "text.")
+    return answer_format(wanted, "text.format.", nested=False) if wanted is not None else None
+
+
+def _tools(body: dict[str, Any]) -> tuple[Tool, ...]:
+    tools = []
+    for index, value in enumerate(array(body, "tools") or ()):
+        at = f"tools[{index}]."
+        tool = as_mapping(value, at[:-1])
+        if required_string(tool, "type", at) != "function":
+            raise wrong_value(at + "type", "only 'function' is supported.")
+        tools.append(function(tool, at))
+    return tuple(tools)

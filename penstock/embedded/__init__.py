@@ -1,0 +1,1 @@
+"""The servers an unset URL stands for, and the supervisor of all processes of a stack."""

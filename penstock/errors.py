@@ -1,0 +1,212 @@
+"""The one tree of errors.
+
+    PenstockError
+    ├── ConfigError                what the operator wrote cannot be used
+    ├── InvalidRequest  400        what the caller sent cannot be used
+    │   ├── ModelNotFound  404
+    │   └── ContextTooLong
+    ├── Unauthorized  401
+    ├── Forbidden  403
+    ├── NotFound  404
+    ├── Conflict  409
+    ├── PayloadTooLarge  413
+    ├── Unstorable                 a value that Postgres cannot hold
+    ├── Unavailable  503           a part of Penstock is away; ask again
+    ├── JobCancelled               somebody asked for it
+    ├── JobExpired                 its completion window closed
+    └── ProviderError  502         an upstream call failed
+        ├── ProviderRejected       the provider refused the request (its own 4xx is passed on)
+        ├── ProviderUnauthorized   our key at the provider is wrong
+        ├── ProviderRateLimited    retryable, 429
+        ├── ProviderOverloaded     retryable, 5xx
+        ├── ProviderUnreachable    retryable, no connection
+        ├── ProviderTimeout        retryable
+        └── ProviderStreamBroken   retryable: the answer stopped half-way or was not what the format says
+
+`retryable` is a class attribute: nobody guesses from a message. Foreign errors are translated where they enter
+(one table per adapter in `penstock/providers`), always with `raise … from`.
+"""
+
+from typing import Any, ClassVar
+
+
+class PenstockError(Exception):
+    """The root. `status` is the HTTP status a caller sees, `param` the offending field, `code` for machines."""
+
+    status: int = 500
+    retryable: ClassVar[bool] = False
+    code: str | None = None
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        if code is not None:
+            self.code = code
+
+
+class ConfigError(PenstockError):
+    """Raised when the configuration cannot be used; the message names the key."""
+
+
+class InvalidRequest(PenstockError):
+    """Raised when a request is malformed or asks for something impossible."""
+
+    status = 400
+
+
+class ModelNotFound(InvalidRequest):
+    """Raised when no configured model has the name asked for."""
+
+    status = 404
+    code = "model_not_found"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"The model `{model}` does not exist or you do not have access to it.", param="model")
+
+
+class ContextTooLong(InvalidRequest):
+    """Raised when the prompt is estimated not to fit the model's context window."""
+
+    code = "context_length_exceeded"
+
+
+class Unauthorized(PenstockError):
+    """Raised when the API key is missing, wrong, revoked or expired. Never quotes the key."""
+
+    status = 401
+    code = "invalid_api_key"
+
+
+class Forbidden(PenstockError):
+    """Raised when the key is good but may not do this."""
+
+    status = 403
+
+
+class NotFound(PenstockError):
+    """Raised when an object does not exist, or belongs to another tenant."""
+
+    status = 404
+
+
+class Conflict(PenstockError):
+    """Raised when the request contradicts an earlier one (a reused Idempotency-Key)."""
+
+    status = 409
+
+
+class PayloadTooLarge(PenstockError):
+    """Raised when a body or file is over its limit."""
+
+    status = 413
+
+
+class Unstorable(PenstockError):
+    """Raised when a value cannot be stored (half a surrogate pair, a number out of range, too large)."""
+
+
+class Unavailable(PenstockError):
+    """Raised when a part of Penstock is away; the request was not taken and may be sent again."""
+
+    status = 503
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class JobCancelled(PenstockError):
+    """Raised where a job's work stops because it was cancelled."""
+
+    status = 499
+    code = "cancelled"
+
+
+class JobExpired(PenstockError):
+    """Raised where a job's work stops because its completion window closed."""
+
+    status = 504
+    code = "expired"
+
+
+class ProviderError(PenstockError):
+    """The root of what can go wrong in an upstream call; `retry_after` is in seconds, when the provider named one."""
+
+    status = 502
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, param=param, code=code)
+        self.retry_after = retry_after
+        if status is not None:
+            self.status = status
+
+
+class ProviderRejected(ProviderError):
+    """Raised when the provider refuses the request itself; asking again would not help."""
+
+    status = 400
+
+
+class ProviderUnauthorized(ProviderError):
+    """Raised when the provider refuses our credentials."""
+
+
+class ProviderRateLimited(ProviderError):
+    """Raised on a provider's 429."""
+
+    status = 429
+    retryable = True
+    code = "rate_limit_exceeded"
+
+
+class ProviderOverloaded(ProviderError):
+    """Raised on a provider's 5xx."""
+
+    retryable = True
+
+
+class ProviderUnreachable(ProviderError):
+    """Raised when no connection to the provider could be made, or it broke before the answer began."""
+
+    retryable = True
+
+
+class ProviderTimeout(ProviderError):
+    """Raised when the provider did not answer, or stopped answering, in time."""
+
+    status = 504
+    retryable = True
+
+
+class ProviderStreamBroken(ProviderError):
+    """Raised when an answer stopped half-way, carried an error frame, or was not in the provider's own format."""
+
+    retryable = True
+
+
+def error_to_json(error: PenstockError) -> dict[str, Any]:
+    """The stored form of the error that ended a job."""
+    return {
+        "type": type(error).__name__,
+        "message": error.message,
+        "status": error.status,
+        "param": error.param,
+        "code": error.code,
+    }
+
+
+def stored_error(value: dict[str, Any]) -> PenstockError:
+    """An error of the stored form, to be raised again; it keeps its status, message, param and code."""
+    error = PenstockError(value["message"], param=value["param"], code=value["code"])
+    error.status = value["status"]
+    return error

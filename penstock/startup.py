@@ -1,0 +1,106 @@
+"""What every role does before it starts: find its configuration and its servers, set up its logs."""
+
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from pydantic import SecretStr
+
+from penstock.embedded.stack import Urls, as_broker, find_running
+from penstock.errors import ConfigError, PenstockError
+from penstock.settings import DEFAULT_DATA, Settings, config_path, environment, load_config
+from penstock.store.schema import require_current
+
+
+def configure_logs(*, verbose: bool = False) -> None:
+    """One line an event, to standard error; secrets are never among the values."""
+    level = logging.DEBUG if verbose else logging.INFO
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s [%(levelname)s] %(name)s %(message)s"
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def data_folder(option: Path | None) -> Path:
+    """The data folder, absolute."""
+    return (option or Path(DEFAULT_DATA)).expanduser().resolve()
+
+
+def role_settings(config: Path | None = None, data: Path | None = None, *, check_schema: bool = True) -> Settings:
+    """The settings of a single role: servers by environment, else those of the embedded stack that runs here.
+
+    Raises:
+        ConfigError: the configuration is wrong, no server is known, or its schema is not this code's.
+    """
+    parsed = load_config(config_path(config))
+    urls = server_urls(data)
+    if check_schema:
+        require_current(urls.database)
+    admin_key = environment("PENSTOCK_ADMIN_KEY")
+    return Settings(
+        config=parsed,
+        database_url=urls.database,
+        redis_url=urls.redis,
+        broker_url=urls.broker,
+        admin_key=SecretStr(admin_key) if admin_key else None,
+    )
+
+
+def server_urls(data: Path | None = None) -> Urls:
+    """Where database, Redis and broker are.
+
+    Raises:
+        ConfigError: neither the environment nor a running embedded stack says.
+    """
+    database, redis = environment("PENSTOCK_DATABASE_URL"), environment("PENSTOCK_REDIS_URL")
+    broker = environment("PENSTOCK_BROKER_URL")
+    if database is None or redis is None:
+        running = find_running(data_folder(data))
+        if running is None:
+            raise ConfigError(
+                f"no embedded stack runs on {data_folder(data)}: start one with `penstock up`, or set"
+                " PENSTOCK_DATABASE_URL and PENSTOCK_REDIS_URL"
+            )
+        database, redis, broker = database or running.database, redis or running.redis, broker or running.broker
+    return Urls(database, redis, broker or as_broker(redis))
+
+
+def require_free_port(host: str, port: int, option: str) -> None:
+    """Check that a port can be listened on.
+
+    Raises:
+        ConfigError: it is in use, or may not be used; the message names the option that changes it.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {host}:{port} ({error.strerror}): choose another with {option}"
+            ) from None
+
+
+def run_role(main: Callable[[], None]) -> None:
+    """Run a role's main; what an operator can mend is one line and exit code 1, not a traceback."""
+    configure_logs()
+    try:
+        main()
+    except PenstockError as error:
+        print(f"penstock: {error.message}", file=sys.stderr)  # noqa: T201 — a command's own answer
+        sys.exit(1)

@@ -1,0 +1,116 @@
+"""What waits, and what was left behind: the counts the dispatcher needs and the sweeps that keep promises."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from penstock.completion.outcome import Outcome
+from penstock.errors import PenstockError, error_to_json
+from penstock.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """How many jobs of a deployment and lane were handed to its queue and not yet claimed."""
+
+    deployment: str
+    lane: str
+    jobs: int
+    tokens: int
+
+
+async def queued(database: Database) -> list[Queued]:
+    """The fill of every window."""
+    rows = await database.fetch(
+        "SELECT deployment, lane, count(*)::int AS jobs, sum(tokens)::bigint AS tokens"
+        " FROM jobs WHERE state = 'queued' GROUP BY deployment, lane"
+    )
+    return [Queued(**row) for row in rows]
+
+
+async def lost_rings(
+    database: Database, deployment: str, lane: str, older_than_seconds: float, limit: int
+) -> list[UUID]:
+    """Jobs of a deployment and lane whose doorbell nobody answered."""
+    rows = await database.fetch(
+        """
+        SELECT id FROM jobs WHERE state = 'queued' AND deployment = %(deployment)s AND lane = %(lane)s
+          AND queued_at < now() - make_interval(secs => %(age)s)
+        ORDER BY queued_at LIMIT %(limit)s
+        """,
+        {"deployment": deployment, "lane": lane, "age": older_than_seconds, "limit": limit},
+    )
+    return [row["id"] for row in rows]
+
+
+async def recover(database: Database, worker_ids: Sequence[UUID], limit: int, max_recoveries: int) -> int:
+    """Put the running jobs of dead workers back into the backlog; returns how many.
+
+    A job recovered more than `max_recoveries` times stays where it is: `poisoned` ends it.
+    """
+    row = await database.fetch_one(
+        """
+        WITH lost AS (
+            SELECT id FROM jobs WHERE state = 'running' AND worker_id = ANY(%(workers)s)
+              AND recoveries < %(max_recoveries)s AND cancel_requested_at IS NULL
+            ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        ), moved AS (
+            UPDATE jobs SET state = 'pending', recoveries = recoveries + 1
+            WHERE id = ANY(ARRAY(SELECT id FROM lost)) RETURNING flow_id, priority, id
+        ), heads AS (
+            SELECT DISTINCT ON (flow_id) flow_id, priority, id FROM moved ORDER BY flow_id, priority, id
+        ), woken AS (
+            UPDATE flows f SET active = true, version = version + 1,
+                cursor_priority = CASE WHEN (h.priority, h.id) < (f.cursor_priority, f.cursor_id)
+                                       THEN h.priority ELSE f.cursor_priority END,
+                cursor_id = CASE WHEN (h.priority, h.id) < (f.cursor_priority, f.cursor_id)
+                                 THEN h.id ELSE f.cursor_id END
+            FROM heads h WHERE f.id = h.flow_id
+        )
+        SELECT count(*)::int AS moved FROM moved
+        """,
+        {"workers": list(worker_ids), "limit": limit, "max_recoveries": max_recoveries},
+    )
+    return int(row["moved"]) if row else 0
+
+
+async def end_stuck(database: Database, worker_ids: Sequence[UUID], max_recoveries: int, limit: int) -> int:
+    """End running jobs of dead workers that may not run again: recovered too often, or asked to stop.
+
+    Returns:
+        How many; batch counters follow in the same statement.
+    """
+    message = f"The job took down its worker {max_recoveries} times and is not tried again."
+    body = Outcome(error=error_to_json(PenstockError(message, code="too_many_recoveries"))).to_bytes()
+    row = await database.fetch_one(
+        """
+        WITH wanted AS (
+            SELECT id, batch_id, cancel_requested_at IS NOT NULL AS cancelled FROM jobs
+            WHERE state = 'running' AND worker_id = ANY(%(workers)s)
+              AND (recoveries >= %(max_recoveries)s OR cancel_requested_at IS NOT NULL)
+            ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        ), locked AS (
+            SELECT id, finished FROM batches WHERE id IN (SELECT batch_id FROM wanted) ORDER BY id FOR UPDATE
+        ), numbered AS (
+            SELECT w.id, w.cancelled, w.batch_id, b.ending,
+                   l.finished + row_number() OVER (PARTITION BY w.batch_id ORDER BY w.id) AS number
+            FROM wanted w LEFT JOIN locked l ON l.id = w.batch_id LEFT JOIN batches b ON b.id = w.batch_id
+        ), ended AS (
+            UPDATE jobs j SET finished_at = now(), finished_number = n.number,
+                state = CASE WHEN n.cancelled THEN coalesce(n.ending, 'cancelled') ELSE 'failed' END::job_state,
+                status_code = CASE WHEN n.cancelled THEN NULL ELSE 500 END
+            FROM numbered n WHERE j.id = n.id RETURNING j.id, j.batch_id, j.state
+        ), stored AS (
+            INSERT INTO job_results (job_id, body) SELECT id, %(body)s FROM ended WHERE state = 'failed'
+            ON CONFLICT (job_id) DO NOTHING
+        ), counted AS (
+            UPDATE batches b SET finished = b.finished + c.ended, failed = b.failed + c.failed
+            FROM (SELECT batch_id, count(*) AS ended, count(*) FILTER (WHERE state = 'failed') AS failed
+                  FROM ended WHERE batch_id IS NOT NULL GROUP BY batch_id) c
+            WHERE b.id = c.batch_id
+        )
+        SELECT count(*)::int AS ended FROM ended
+        """,
+        {"workers": list(worker_ids), "max_recoveries": max_recoveries, "limit": limit, "body": body},
+    )
+    return int(row["ended"]) if row else 0

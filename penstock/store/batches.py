@@ -1,0 +1,352 @@
+"""Batches: created, ingested, counted, ended. Only the terminal write makes result files and the webhook event."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from penstock.completion.encoding import dumps
+from penstock.ids import new_id, public_id
+from penstock.store.database import Connection, Database
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch and its counters; `metadata` and `errors` are JSON."""
+
+    id: UUID
+    tenant_id: str
+    endpoint: str
+    input_file_id: UUID
+    window_seconds: int
+    output_expires_seconds: int | None
+    metadata: bytes | None
+    status: str
+    ending: str | None
+    errors: bytes | None
+    created_at: datetime
+    expires_at: datetime
+    in_progress_at: datetime | None
+    finalizing_at: datetime | None
+    completed_at: datetime | None
+    failed_at: datetime | None
+    expired_at: datetime | None
+    cancelling_at: datetime | None
+    cancelled_at: datetime | None
+    ingested_to: int
+    total: int
+    completed: int
+    failed: int
+    finished: int
+    output_bytes: int
+    error_bytes: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    cost: Decimal
+    output_file_id: UUID | None
+    error_file_id: UUID | None
+
+
+_COLUMNS = ", ".join(Batch.__slots__)
+
+
+async def insert(
+    database: Database,
+    *,
+    tenant_id: str,
+    endpoint: str,
+    input_file_id: UUID,
+    window_seconds: int,
+    output_expires_seconds: int | None,
+    metadata: dict[str, str] | None,
+) -> Batch:
+    """A new batch in status `validating`."""
+    return await _one(
+        database,
+        f"""
+        INSERT INTO batches (id, tenant_id, endpoint, input_file_id, window_seconds, output_expires_seconds, metadata,
+                             expires_at)
+        VALUES (%(id)s, %(tenant_id)s, %(endpoint)s, %(input_file_id)s, %(window)s, %(output_expires)s, %(metadata)s,
+                now() + make_interval(secs => %(window)s))
+        RETURNING {_COLUMNS}
+        """,
+        {
+            "id": new_id(),
+            "tenant_id": tenant_id,
+            "endpoint": endpoint,
+            "input_file_id": input_file_id,
+            "window": window_seconds,
+            "output_expires": output_expires_seconds,
+            "metadata": dumps(metadata) if metadata is not None else None,
+        },
+    )
+
+
+async def get(database: Database, batch_id: UUID, tenant_id: str | None = None) -> Batch | None:
+    """One batch, of one tenant if named."""
+    found = await _many(
+        database,
+        f"SELECT {_COLUMNS} FROM batches WHERE id = %(id)s"
+        " AND (%(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s)",
+        {"id": batch_id, "tenant_id": tenant_id},
+    )
+    return found[0] if found else None
+
+
+async def page(database: Database, tenant_id: str, after: Batch | None, limit: int) -> list[Batch]:
+    """A tenant's batches, newest first, from just after `after`."""
+    return await _many(
+        database,
+        f"""
+        SELECT {_COLUMNS} FROM batches WHERE tenant_id = %(tenant_id)s
+          AND (%(after_id)s::uuid IS NULL OR (created_at, id) < (%(after_at)s, %(after_id)s))
+        ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+        """,
+        {
+            "tenant_id": tenant_id,
+            "after_id": after.id if after else None,
+            "after_at": after.created_at if after else None,
+            "limit": limit,
+        },
+    )
+
+
+async def request_cancel(database: Database, tenant_id: str, batch_id: UUID) -> bool:
+    """Set the flag by which a batch ends; its lines are ended by the sweep. False: it had ended before."""
+    return (
+        await database.execute(
+            """
+            UPDATE batches SET status = 'cancelling', ending = 'cancelled', cancelling_at = now()
+            WHERE id = %(id)s AND tenant_id = %(tenant_id)s AND ending IS NULL
+              AND status IN ('validating', 'in_progress')
+            """,
+            {"id": batch_id, "tenant_id": tenant_id},
+        )
+        == 1
+    )
+
+
+async def expire(database: Database) -> list[UUID]:
+    """Flag every open batch whose completion window closed."""
+    rows = await database.fetch(
+        """
+        UPDATE batches SET ending = 'expired'
+        WHERE status IN ('validating', 'in_progress') AND ending IS NULL AND expires_at < now() RETURNING id
+        """
+    )
+    return [row["id"] for row in rows]
+
+
+async def open_batches(database: Database) -> list[Batch]:
+    """Batches that need somebody's hand: to be ingested, ended or finalised."""
+    return await _many(
+        database,
+        f"""
+        SELECT {_COLUMNS} FROM batches
+        WHERE status IN ('validating', 'in_progress', 'finalizing', 'cancelling')
+          AND (status = 'validating' OR ending IS NOT NULL OR ingested_to = 0 OR finished >= total
+               OR ingest_lease_until IS NOT NULL)
+        ORDER BY created_at LIMIT 200
+        """,
+        {},
+    )
+
+
+async def lease_ingest(database: Database, batch_id: UUID, seconds: int) -> Batch | None:
+    """Become the one who reads this batch's file, for `seconds`; None while somebody else does or it is done."""
+    found = await _many(
+        database,
+        f"""
+        UPDATE batches SET ingest_lease_until = now() + make_interval(secs => %(seconds)s)
+        WHERE id = %(id)s AND (ingest_lease_until IS NULL OR ingest_lease_until < now())
+          AND status IN ('validating', 'in_progress', 'cancelling') AND (total = 0 OR ingested_to < total)
+        RETURNING {_COLUMNS}
+        """,
+        {"id": batch_id, "seconds": seconds},
+    )
+    return found[0] if found else None
+
+
+async def renew_ingest(database: Database, batch_id: UUID, seconds: int) -> None:
+    """Keep the lease while reading goes on."""
+    await database.execute(
+        "UPDATE batches SET ingest_lease_until = now() + make_interval(secs => %(seconds)s) WHERE id = %(id)s",
+        {"id": batch_id, "seconds": seconds},
+    )
+
+
+async def end_ingest(database: Database, batch_id: UUID) -> None:
+    """Give the lease back."""
+    await database.execute("UPDATE batches SET ingest_lease_until = NULL WHERE id = %(id)s", {"id": batch_id})
+
+
+async def fail_validation(database: Database, batch: Batch, errors: list[dict[str, Any]]) -> None:
+    """End a batch whose file is wrong; nothing of it was executed."""
+    async with database.transaction() as connection:
+        cursor = await connection.execute(
+            """
+            UPDATE batches SET status = 'failed', failed_at = now(), errors = %(errors)s, ingest_lease_until = NULL
+            WHERE id = %(id)s AND status = 'validating'
+            """,
+            {"id": batch.id, "errors": dumps(errors)},
+        )
+        if cursor.rowcount:
+            await _add_event(connection, batch, "batch.failed")
+
+
+async def start(database: Database, batch_id: UUID, total: int) -> None:
+    """The file is good: its lines may be inserted."""
+    await database.execute(
+        """
+        UPDATE batches SET total = %(total)s, in_progress_at = now(),
+            status = CASE status WHEN 'validating' THEN 'in_progress' ELSE status END
+        WHERE id = %(id)s AND status IN ('validating', 'cancelling') AND total = 0
+        """,
+        {"id": batch_id, "total": total},
+    )
+
+
+async def advance_ingest(connection: Connection, batch_id: UUID, old: int, new: int) -> bool:
+    """Move the position in the transaction that inserts the lines; False: somebody else was here first."""
+    cursor = await connection.execute(
+        "UPDATE batches SET ingested_to = %(new)s WHERE id = %(id)s AND ingested_to = %(old)s",
+        {"id": batch_id, "old": old, "new": new},
+    )
+    return cursor.rowcount == 1
+
+
+async def end_lines(database: Database, batch_id: UUID, state: str, limit: int) -> int:
+    """End up to `limit` lines of a flagged batch that no worker runs, or whose worker did not answer in 10 s."""
+    row = await database.fetch_one(
+        """
+        WITH wanted AS (
+            SELECT id FROM jobs WHERE batch_id = %(id)s AND (state IN ('pending', 'queued')
+                OR state = 'running' AND cancel_requested_at < now() - interval '10 seconds')
+            ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        ), flagged AS (
+            UPDATE jobs SET cancel_requested_at = now() WHERE id = ANY(ARRAY(
+                SELECT id FROM jobs WHERE batch_id = %(id)s AND state = 'running' AND cancel_requested_at IS NULL
+                ORDER BY id FOR UPDATE SKIP LOCKED))
+        ), locked AS (
+            SELECT id, finished FROM batches WHERE id = %(id)s FOR UPDATE
+        ), numbered AS (
+            SELECT w.id, (SELECT finished FROM locked) + row_number() OVER (ORDER BY w.id) AS number FROM wanted w
+        ), ended AS (
+            UPDATE jobs j SET state = %(state)s::job_state, finished_at = now(), finished_number = n.number
+            FROM numbered n WHERE j.id = n.id RETURNING j.id
+        ), counted AS (
+            UPDATE batches SET finished = finished + (SELECT count(*) FROM ended) WHERE id = %(id)s
+        )
+        SELECT count(*)::int AS ended FROM ended
+        """,
+        {"id": batch_id, "state": state, "limit": limit},
+    )
+    return int(row["ended"]) if row else 0
+
+
+async def begin_finalizing(database: Database, batch_id: UUID) -> Batch | None:
+    """Claim the end of a batch whose lines have all ended; None when that is not so (any more)."""
+    found = await _many(
+        database,
+        f"""
+        UPDATE batches SET
+            status = CASE status WHEN 'in_progress' THEN 'finalizing' ELSE status END,
+            finalizing_at = coalesce(finalizing_at, now())
+        WHERE id = %(id)s AND status IN ('in_progress', 'finalizing', 'cancelling')
+          AND in_progress_at IS NOT NULL AND finished >= total
+        RETURNING {_COLUMNS}
+        """,
+        {"id": batch_id},
+    )
+    return found[0] if found else None
+
+
+async def finalize(database: Database, batch: Batch, unexecuted_bytes: int) -> bool:
+    """Make the result files and end the batch, with its webhook event, in one transaction.
+
+    `unexecuted_bytes` is the length of the error file's lines for jobs that ended without a response.
+
+    Returns:
+        False when somebody else ended it first.
+    """
+    status = batch.ending or "completed"
+    async with database.transaction() as connection:
+        cursor = await connection.execute(
+            "SELECT status FROM batches WHERE id = %(id)s AND status IN ('finalizing', 'cancelling') FOR UPDATE",
+            {"id": batch.id},
+        )
+        if await cursor.fetchone() is None:
+            return False
+        output = await _add_view(connection, batch, "output", batch.output_bytes) if batch.completed else None
+        rest = batch.total > batch.completed
+        errors = await _add_view(connection, batch, "error", batch.error_bytes + unexecuted_bytes) if rest else None
+        await connection.execute(
+            f"UPDATE batches SET status = %(status)s, {status}_at = now(), output_file_id = %(output)s,"
+            " error_file_id = %(errors)s WHERE id = %(id)s",
+            {"id": batch.id, "status": status, "output": output, "errors": errors},
+        )
+        await _add_event(connection, batch, f"batch.{status}")
+    return True
+
+
+async def unexecuted_custom_ids(database: Database, batch_id: UUID, after_line: int, limit: int) -> list[Any]:
+    """(line, id, custom_id, state) of jobs that ended without a response of their own, in input order."""
+    rows = await database.fetch(
+        """
+        SELECT line, id, custom_id, state FROM jobs
+        WHERE batch_id = %(id)s AND line > %(after)s AND line_bytes IS NULL ORDER BY line LIMIT %(limit)s
+        """,
+        {"id": batch_id, "after": after_line, "limit": limit},
+    )
+    return [(row["line"], row["id"], row["custom_id"], row["state"]) for row in rows]
+
+
+async def _add_view(connection: Connection, batch: Batch, part: str, size: int) -> UUID:
+    file_id = new_id()
+    await connection.execute(
+        """
+        INSERT INTO files (id, tenant_id, purpose, filename, bytes, batch_id, part, expires_at)
+        VALUES (%(id)s, %(tenant_id)s, 'batch_output', %(filename)s, %(bytes)s, %(batch_id)s, %(part)s,
+                now() + make_interval(secs => %(expires)s::float8))
+        """,
+        {
+            "id": file_id,
+            "tenant_id": batch.tenant_id,
+            "filename": f"{public_id('batch_', batch.id)}_{part}.jsonl",
+            "bytes": size,
+            "batch_id": batch.id,
+            "part": part,
+            "expires": batch.output_expires_seconds,
+        },
+    )
+    return file_id
+
+
+async def _add_event(connection: Connection, batch: Batch, event_type: str) -> None:
+    await connection.execute(
+        """
+        INSERT INTO webhook_events (id, tenant_id, type, object_id)
+        VALUES (%(id)s, %(tenant_id)s, %(type)s, %(object_id)s) ON CONFLICT (object_id, type) DO NOTHING
+        """,
+        {
+            "id": new_id(),
+            "tenant_id": batch.tenant_id,
+            "type": event_type,
+            "object_id": public_id("batch_", batch.id),
+        },
+    )
+
+
+async def _many(database: Database, query: str, params: dict[str, Any]) -> list[Batch]:
+    async with database.connection() as connection, connection.cursor(row_factory=class_row(Batch)) as cursor:
+        await cursor.execute(query, params)
+        return await cursor.fetchall()
+
+
+async def _one(database: Database, query: str, params: dict[str, Any]) -> Batch:
+    return (await _many(database, query, params))[0]

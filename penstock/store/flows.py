@@ -1,0 +1,164 @@
+"""Flows: one row per (pool, lane, tenant), the unit of fair order, with a cursor at its first pending job."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from penstock.store.database import Connection, Database
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A flow with work, as the dispatcher sees it. `virtual_time` counts tokens taken ÷ weight."""
+
+    id: int
+    pool: str
+    lane: str
+    weight: float
+    virtual_time: float
+    version: int
+    cursor_priority: int
+    cursor_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A job that moved from the backlog to a queue."""
+
+    id: UUID
+    flow_id: int
+    priority: int
+    tokens: int
+
+
+async def ensure(database: Database, pool: str, lane: str, tenant_id: str, weight: float) -> int:
+    """The id of a flow, made if it is new; its weight follows the configuration."""
+    row = await database.fetch_one(
+        """
+        INSERT INTO flows (pool, lane, tenant_id, weight, active)
+        VALUES (%(pool)s, %(lane)s, %(tenant_id)s, %(weight)s, false)
+        ON CONFLICT (pool, lane, tenant_id) DO UPDATE SET weight = excluded.weight RETURNING id
+        """,
+        {"pool": pool, "lane": lane, "tenant_id": tenant_id, "weight": weight},
+    )
+    assert row is not None  # INSERT … RETURNING of one row
+    return int(row["id"])
+
+
+async def wake(connection: Connection, heads: Mapping[int, tuple[int, UUID]]) -> None:
+    """Tell flows that jobs became pending, in the transaction that made them so.
+
+    `heads` maps a flow to the least (priority, id) of its new jobs; the cursor moves back to it. Rows are locked in
+    id order, and last in the transaction, so that nobody waits here for somebody's COPY.
+    """
+    if not heads:
+        return
+    await connection.execute(
+        """
+        WITH heads AS (
+            SELECT * FROM unnest(%(flows)s::bigint[], %(priorities)s::smallint[], %(ids)s::uuid[])
+                AS h(flow_id, priority, id)
+        ), locked AS (
+            SELECT f.id FROM flows f JOIN heads h ON h.flow_id = f.id ORDER BY f.id FOR UPDATE OF f
+        )
+        UPDATE flows f SET active = true, version = version + 1,
+            cursor_priority = CASE WHEN (h.priority, h.id) < (f.cursor_priority, f.cursor_id) OR NOT f.active
+                                   THEN h.priority ELSE f.cursor_priority END,
+            cursor_id = CASE WHEN (h.priority, h.id) < (f.cursor_priority, f.cursor_id) OR NOT f.active
+                             THEN h.id ELSE f.cursor_id END
+        FROM heads h, locked l WHERE f.id = h.flow_id AND l.id = f.id
+        """,
+        {
+            "flows": list(heads),
+            "priorities": [priority for priority, _ in heads.values()],
+            "ids": [job_id for _, job_id in heads.values()],
+        },
+    )
+
+
+async def active(database: Database) -> list[Flow]:
+    """Every flow that may have pending jobs."""
+    rows = await database.fetch(
+        """
+        SELECT id, pool, lane, weight, virtual_time, version, cursor_priority, cursor_id FROM flows WHERE active
+        """
+    )
+    return [Flow(**row) for row in rows]
+
+
+async def take(connection: Connection, deployment: str, flows: Sequence[Flow], counts: Sequence[int]) -> list[Taken]:
+    """Move up to `counts[i]` jobs of `flows[i]` from pending to queued, by priority, then age.
+
+    The index is entered at the flow's cursor: without it the dead entries of jobs taken before make the same
+    statement 20 times slower once an old snapshot keeps vacuum away. Joined back by an array of ids, because the
+    planner makes a merge over the whole table of the plain join.
+    """
+    cursor = await connection.execute(
+        """
+        WITH wanted AS (
+            SELECT * FROM unnest(%(flows)s::bigint[], %(priorities)s::smallint[], %(ids)s::uuid[], %(counts)s::int[])
+                AS w(flow_id, cursor_priority, cursor_id, count)
+        ), picked AS (
+            SELECT p.id FROM wanted w CROSS JOIN LATERAL (
+                SELECT j.id FROM jobs j
+                WHERE j.state = 'pending' AND j.flow_id = w.flow_id
+                  AND (j.priority, j.id) >= (w.cursor_priority, w.cursor_id)
+                ORDER BY j.priority, j.id LIMIT w.count FOR UPDATE SKIP LOCKED
+            ) p
+        )
+        UPDATE jobs SET state = 'queued', queued_at = now(), deployment = %(deployment)s
+        WHERE id = ANY(ARRAY(SELECT id FROM picked)) RETURNING id, flow_id, priority, tokens
+        """,
+        {
+            "flows": [flow.id for flow in flows],
+            "priorities": [flow.cursor_priority for flow in flows],
+            "ids": [flow.cursor_id for flow in flows],
+            "counts": list(counts),
+            "deployment": deployment,
+        },
+    )
+    return [Taken(**row) for row in await cursor.fetchall()]
+
+
+async def advance(connection: Connection, changes: Sequence[tuple[Flow, float, tuple[int, UUID] | None, bool]]) -> None:
+    """Write back clocks and cursors after a slice: (flow, virtual time, last job taken, emptied).
+
+    Cursor and rest follow only where the version is still the one that was read: whoever made jobs pending meanwhile
+    has moved the cursor back, and that stands.
+    """
+    ordered = sorted(changes, key=lambda change: change[0].id)
+    rows: list[tuple[Any, ...]] = []
+    for flow, virtual_time, last, emptied in ordered:
+        priority, job_id = last or (flow.cursor_priority, flow.cursor_id)
+        rows.append((flow.id, flow.version, virtual_time, priority, job_id, not emptied))
+    await connection.execute(
+        """
+        UPDATE flows f SET virtual_time = c.virtual_time,
+            cursor_priority = CASE WHEN f.version = c.version THEN c.priority ELSE f.cursor_priority END,
+            cursor_id = CASE WHEN f.version = c.version THEN c.job_id ELSE f.cursor_id END,
+            active = CASE WHEN f.version = c.version THEN c.active ELSE f.active END
+        FROM unnest(%(ids)s::bigint[], %(versions)s::bigint[], %(times)s::float8[], %(priorities)s::smallint[],
+                    %(job_ids)s::uuid[], %(active)s::bool[])
+            AS c(id, version, virtual_time, priority, job_id, active)
+        WHERE f.id = c.id
+        """,
+        {
+            name: [row[index] for row in rows]
+            for index, name in enumerate(("ids", "versions", "times", "priorities", "job_ids", "active"))
+        },
+    )
+
+
+async def repair(database: Database) -> int:
+    """Wake flows that have pending jobs and are marked as having none; returns how many."""
+    return await database.execute(
+        """
+        UPDATE flows SET active = true, version = version + 1, cursor_priority = h.priority, cursor_id = h.id
+        FROM (SELECT f.id AS flow_id, j.priority, j.id FROM flows f CROSS JOIN LATERAL (
+                SELECT priority, id FROM jobs WHERE state = 'pending' AND flow_id = f.id
+                ORDER BY priority, id LIMIT 1) j
+              WHERE NOT f.active) h
+        WHERE flows.id = h.flow_id AND NOT flows.active
+        """
+    )

@@ -1,0 +1,206 @@
+"""Reading a batch's file into jobs.
+
+Twice: a pass that checks everything and writes nothing, then a pass that inserts page by page, each transaction moving
+the batch's position, so that two readers at once cannot both insert and a reader that died is followed by another
+where it stopped. Both live on the worker's event loop and yield to it.
+"""
+
+import asyncio
+import hashlib
+import itertools
+import time
+from array import array
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import structlog
+
+from penstock.completion.encoding import dumps
+from penstock.dialects import registry
+from penstock.ids import new_ids
+from penstock.providers.deployments import Deployments
+from penstock.redis import Redis
+from penstock.settings import Config
+from penstock.store import batches, files, flows, jobs
+from penstock.store.batches import Batch
+from penstock.store.database import Database
+from penstock.store.jobs import NewJob
+from penstock.submission.batch_file import BatchLine, LineError, read_line, split_lines
+from penstock.submission.doorbells import wake_dispatcher
+from penstock.submission.plan import request_tokens
+
+#: lines inserted by one transaction
+PAGE = 1000
+#: lines read before the event loop gets a turn
+BREATH = 32
+#: errors reported of one file
+MAX_ERRORS = 100
+LEASE_SECONDS = 30
+
+_log = structlog.get_logger()
+
+
+class Ingest:
+    """The batch files one worker is reading."""
+
+    def __init__(self, database: Database, redis: Redis, deployments: Deployments, config: Config) -> None:
+        self._database = database
+        self._redis = redis
+        self._deployments = deployments
+        self._config = config
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, batch_id: UUID) -> None:
+        """Begin to read a batch's file, on the running event loop."""
+        task = asyncio.get_running_loop().create_task(self._guarded(batch_id))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, batch_id: UUID) -> None:
+        try:
+            await self.run(batch_id)
+        except Exception:  # noqa: BLE001 — the lease runs out and another worker goes on from the same place
+            _log.exception("ingest stopped", batch=batch_id.hex)
+
+    async def run(self, batch_id: UUID) -> None:
+        """Read a batch's file, unless somebody else does or has done so."""
+        batch = await batches.lease_ingest(self._database, batch_id, LEASE_SECONDS)
+        if batch is None:
+            return
+        lease = _Lease(self._database, batch_id)
+        total = batch.total
+        if batch.in_progress_at is None:
+            errors, total = await self._check(batch, lease)
+            if errors:
+                await batches.fail_validation(self._database, batch, [error.to_json() for error in errors])
+                return
+            await batches.start(self._database, batch_id, total)
+        await self._insert(batch, lease, total)
+        await batches.end_ingest(self._database, batch_id)
+
+    async def _check(self, batch: Batch, lease: "_Lease") -> tuple[list[LineError], int]:
+        """Everything wrong with the file, and how many requests it holds."""
+        if await self._too_large(batch):
+            limit = self._config.batches.max_file_bytes
+            return [LineError("file_too_large", f"The file is larger than the limit of {limit} bytes.")], 0
+        errors: list[LineError] = []
+        digests = array("Q")
+        async for line in self._read(batch, lease):
+            if isinstance(line, LineError):
+                errors.append(line)
+                if len(errors) >= MAX_ERRORS:
+                    return errors, 0
+            else:
+                digests.append(_digest(line.custom_id))
+        if not errors and not digests:
+            return [LineError("empty_file", "The file holds no request.")], 0
+        limit = self._config.batches.max_requests
+        if len(digests) > limit:
+            return [LineError("too_many_requests", f"The file holds {len(digests)} requests; the limit is {limit}.")], 0
+        errors += await self._repetitions(batch, lease, digests)
+        return errors[:MAX_ERRORS], len(digests)
+
+    async def _too_large(self, batch: Batch) -> bool:
+        size = await files.size(self._database, batch.input_file_id)
+        return size > self._config.batches.max_file_bytes
+
+    async def _repetitions(self, batch: Batch, lease: "_Lease", digests: "array[int]") -> list[LineError]:
+        """Lines that repeat a custom_id. Eight bytes a line find the candidates; their texts are compared."""
+        ordered = sorted(digests)
+        twice = {one for one, other in itertools.pairwise(ordered) if one == other}
+        if not twice:
+            return []
+        seen: set[str] = set()
+        errors = []
+        async for line in self._read(batch, lease):
+            if isinstance(line, BatchLine) and _digest(line.custom_id) in twice:
+                if line.custom_id in seen:
+                    message = f"The custom_id '{line.custom_id[:100]}' was used on an earlier line."
+                    errors.append(LineError("duplicate_custom_id", message, line.number, "custom_id"))
+                seen.add(line.custom_id)
+        return errors
+
+    async def _read(self, batch: Batch, lease: "_Lease") -> AsyncIterator[BatchLine | LineError]:
+        count = 0
+        async for number, text in split_lines(files.chunks(self._database, batch.input_file_id)):
+            yield read_line(number, text, batch.endpoint, self._deployments)
+            count += 1
+            if count % BREATH == 0:
+                await asyncio.sleep(0)
+                await lease.keep()
+
+    async def _insert(self, batch: Batch, lease: "_Lease", total: int) -> None:
+        skip = position = batch.ingested_to
+        flow_ids: dict[str, int] = {}
+        page: list[BatchLine] = []
+        async for line in self._read(batch, lease):
+            if isinstance(line, LineError):
+                # the file was good when it was checked; a model may have left the configuration since
+                _log.error("a checked line is bad now", batch=batch.id.hex, line=line.line, code=line.code)
+                return
+            if skip:
+                skip -= 1
+                continue
+            page.append(line)
+            if len(page) == PAGE or position + len(page) == total:
+                if not await self._insert_page(batch, page, position, flow_ids):
+                    return
+                position += len(page)
+                page = []
+
+    async def _insert_page(self, batch: Batch, page: list[BatchLine], position: int, flow_ids: dict[str, int]) -> bool:
+        for model in {line.model for line in page} - flow_ids.keys():
+            flow_ids[model] = await flows.ensure(self._database, model, "bulk", batch.tenant_id, 1.0)
+        rows = list(self._jobs(batch, page, flow_ids))
+        heads: dict[int, tuple[int, UUID]] = {}
+        for row in rows:
+            heads.setdefault(row.flow_id, (row.priority, row.id))
+        async with self._database.transaction() as connection:
+            if not await batches.advance_ingest(connection, batch.id, position, position + len(page)):
+                return False
+            await jobs.copy(connection, rows)
+            await flows.wake(connection, heads)
+        await wake_dispatcher(self._redis)
+        return True
+
+    def _jobs(self, batch: Batch, page: list[BatchLine], flow_ids: dict[str, int]) -> list[NewJob]:
+        dialect = registry.for_endpoint(batch.endpoint).name
+        rows = []
+        for line, job_id in zip(page, new_ids(len(page)), strict=True):
+            body = dumps(line.body)
+            rows.append(
+                NewJob(
+                    id=job_id,
+                    tenant_id=batch.tenant_id,
+                    dialect=dialect,
+                    model=line.model,
+                    lane="bulk",
+                    flow_id=flow_ids[line.model],
+                    deployment=line.model,
+                    tokens=request_tokens(line.body, len(body)),
+                    body=body,
+                    batch_id=batch.id,
+                    line=line.number,
+                    custom_id=line.custom_id,
+                    expires_at=batch.expires_at,
+                )
+            )
+        return rows
+
+
+class _Lease:
+    """Renews the right to read a file while reading goes on."""
+
+    def __init__(self, database: Database, batch_id: UUID) -> None:
+        self._database = database
+        self._batch_id = batch_id
+        self._renewed = time.monotonic()
+
+    async def keep(self) -> None:
+        if time.monotonic() - self._renewed > LEASE_SECONDS / 3:
+            self._renewed = time.monotonic()
+            await batches.renew_ingest(self._database, self._batch_id, LEASE_SECONDS)
+
+
+def _digest(custom_id: str) -> int:
+    return int.from_bytes(hashlib.blake2b(custom_id.encode("utf-8", "surrogatepass"), digest_size=8).digest())

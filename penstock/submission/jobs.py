@@ -1,0 +1,99 @@
+"""Submitting single jobs: a call with a client waiting is rung at once, all else joins the backlog."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from penstock.broker import Doorbell
+from penstock.completion.encoding import dumps
+from penstock.dialects import registry
+from penstock.errors import Unavailable
+from penstock.ids import new_id
+from penstock.providers.deployments import Deployments
+from penstock.redis import Redis
+from penstock.rules.context import require_fit
+from penstock.settings import Config
+from penstock.store import flows, jobs
+from penstock.store.database import Database
+from penstock.store.jobs import NewJob
+from penstock.submission.doorbells import wake_dispatcher
+from penstock.submission.plan import request_tokens
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A job that was accepted but not yet stored: `store` makes it real. Subscribe to its stream between the two."""
+
+    job: NewJob
+    provider: str
+
+
+class Submission:
+    """Takes single jobs in."""
+
+    def __init__(
+        self, database: Database, redis: Redis, doorbell: Doorbell, deployments: Deployments, config: Config
+    ) -> None:
+        self._database = database
+        self._redis = redis
+        self._doorbell = doorbell
+        self._deployments = deployments
+        self._config = config
+        self._flow_ids: dict[tuple[str, str, str], int] = {}
+
+    async def prepare(
+        self, tenant_id: str, tier: str, dialect: str, body: dict[str, Any], *, interactive: bool, stream: bool
+    ) -> Submitted:
+        """Check a request and plan its job; nothing is stored yet.
+
+        Raises:
+            InvalidRequest: the body is wrong, its model unknown, or its prompt too long for the model.
+        """
+        request = registry.get(dialect).parse(body)
+        deployment = self._deployments.for_model(request.model)
+        require_fit(request, deployment.context)
+        raw = dumps(body)
+        lane = "interactive" if interactive else "bulk"
+        job = NewJob(
+            id=new_id(),
+            tenant_id=tenant_id,
+            dialect=dialect,
+            model=deployment.name,
+            lane=lane,
+            flow_id=await self._flow(deployment.name, lane, tenant_id, tier),
+            deployment=deployment.name,
+            tokens=request_tokens(body, len(raw)),
+            body=raw,
+            state="queued" if interactive else "pending",
+            background=not interactive,
+            stream=stream,
+        )
+        return Submitted(job, deployment.provider)
+
+    async def store(self, submitted: Submitted) -> datetime:
+        """Commit the job and ring for it; returns its `created_at`. Once this returned, the job is never lost."""
+        job = submitted.job
+        async with self._database.transaction() as connection:
+            created_at = await jobs.insert(connection, job)
+            if job.state == "pending":
+                await flows.wake(connection, {job.flow_id: (job.priority, job.id)})
+        if job.state == "pending":
+            await wake_dispatcher(self._redis)
+            return created_at
+        try:
+            await self._doorbell.ring(job.lane, submitted.provider, job.deployment, [job.id])
+        except Unavailable:
+            _log.warning("the broker is away: a call goes through the backlog", job=job.id.hex)
+            await jobs.hand_back(self._database, None, [job.id])
+        return created_at
+
+    async def _flow(self, pool: str, lane: str, tenant_id: str, tier: str) -> int:
+        key = (pool, lane, tenant_id)
+        if key not in self._flow_ids:
+            weight = self._config.tiers[tier].weight if tier in self._config.tiers else 1.0
+            self._flow_ids[key] = await flows.ensure(self._database, pool, lane, tenant_id, weight)
+        return self._flow_ids[key]

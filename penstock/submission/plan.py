@@ -1,0 +1,30 @@
+"""What is decided of a request before it is stored: roughly how many tokens it will take."""
+
+from typing import Any
+
+from penstock.rules.estimates import Calibration, plain_input
+
+_FRESH = Calibration()
+
+
+def request_tokens(body: dict[str, Any], size: int) -> int:
+    """The expected tokens of a body of `size` bytes, before anything was learnt of its model.
+
+    Fair order and windows count in it; the reservation itself is made with what the worker has learnt by then.
+    """
+    return _FRESH.estimate("", plain_input(size), max_tokens(body), choices(body)).tokens
+
+
+def max_tokens(body: dict[str, Any]) -> int | None:
+    """The limit of the answer, under whichever of its names the dialect uses."""
+    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
+        value = body.get(name)
+        if isinstance(value, int) and value > 0:
+            return value
+    return None
+
+
+def choices(body: dict[str, Any]) -> int:
+    """How many answers are asked for."""
+    value = body.get("n")
+    return value if isinstance(value, int) and 0 < value <= 128 else 1

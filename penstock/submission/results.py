@@ -1,0 +1,60 @@
+"""Reading what became of jobs: their facts for a dialect to render, and result files as views over a batch."""
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from penstock.completion.encoding import loads
+from penstock.completion.outcome import Outcome
+from penstock.dialects.batch_line import LineFacts, render_line
+from penstock.dialects.facts import JobFacts
+from penstock.store import files, jobs
+from penstock.store.database import Database
+from penstock.store.files import File
+from penstock.store.jobs import JobRow
+
+#: lines read per query while a result file is sent
+_PAGE = 500
+
+
+def facts_of(row: JobRow) -> JobFacts:
+    """A stored job as dialects see it."""
+    outcome = Outcome.from_bytes(row.result) if row.result is not None else Outcome()
+    return JobFacts(
+        id=row.id,
+        created_at=int(row.created_at.timestamp()),
+        finished_at=int(row.finished_at.timestamp()) if row.finished_at else None,
+        state=row.state,
+        started=row.started_at is not None,
+        background=row.background,
+        model=row.model,
+        body=loads(row.request) if row.request is not None else {},
+        result=outcome.result,
+        error=outcome.error,
+    )
+
+
+async def file_content(database: Database, file: File) -> AsyncIterator[bytes]:
+    """The bytes of a file, in pages; no transaction stays open while they are sent."""
+    if file.batch_id is None or file.part is None:
+        async for chunk in files.chunks(database, file.id):
+            yield chunk
+        return
+    async for page in _lines(database, file.batch_id, file.part):
+        yield page
+
+
+async def _lines(database: Database, batch_id: UUID, part: str) -> AsyncIterator[bytes]:
+    line = 0
+    while True:
+        rows = await jobs.page_of_batch(database, batch_id, part, line, _PAGE)
+        if rows:
+            yield b"".join(render_line(_line_facts(row)) for row in rows)
+            line = rows[-1].line or 0
+        if len(rows) < _PAGE:
+            return
+
+
+def _line_facts(row: JobRow) -> LineFacts:
+    if row.status_code is None:
+        return LineFacts.unexecuted(row.id, row.custom_id or "", row.state)
+    return LineFacts(custom_id=row.custom_id or "", status_code=row.status_code, dialect=row.dialect, job=facts_of(row))
