@@ -1,0 +1,38 @@
+"""`python -m api`: the HTTP door as a process. `penstock api` and `penstock up` start it."""
+
+import argparse
+
+import uvicorn
+
+from api.app import create_app
+from penstock.embedded.watch import watch_supervisor
+from penstock.startup import require_free_port, role_settings, run_role
+
+#: seconds open requests get when the process stops
+GRACE_SECONDS = 10
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    parser = argparse.ArgumentParser(prog="penstock api")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    options = parser.parse_args()
+    watch_supervisor()
+    settings = role_settings()
+    require_free_port(options.host, options.port, "--port")
+    uvicorn.run(
+        create_app(settings),
+        host=options.host,
+        port=options.port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+if __name__ == "__main__":
+    run_role(main)

@@ -1,0 +1,64 @@
+"""Errors at the door: everything that goes wrong leaves in the dialect's own envelope."""
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from api.replies import json_reply
+from penstock.dialects.openai_errors import envelope
+from penstock.errors import InvalidRequest, NotFound, PenstockError, ProviderError, Unavailable, error_to_json
+from penstock.redis import RedisError
+
+_log = structlog.get_logger()
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Answer every exception in an envelope; nothing leaves as a framework's own page."""
+    app.add_exception_handler(PenstockError, _penstock)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(RedisError, _away)
+    app.add_exception_handler(Exception, _fault)
+
+
+def reply(error: PenstockError) -> Response:
+    """An error as an HTTP response."""
+    headers = {}
+    if isinstance(error, Unavailable | ProviderError) and error.retry_after is not None:
+        # more than two minutes makes the OpenAI SDK give up at once
+        wait = min(max(error.retry_after, 0.001), 120.0)
+        headers = {"retry-after": str(max(1, round(wait))), "retry-after-ms": str(int(wait * 1000))}
+    return json_reply(envelope(error_to_json(error)), status=error.status, headers=headers)
+
+
+async def _penstock(_: Request, error: Exception) -> Response:
+    assert isinstance(error, PenstockError)
+    return reply(error)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return reply(NotFound(f"Invalid URL ({request.method} {request.url.path})", code="unknown_url"))
+    wrong = InvalidRequest(str(error.detail))
+    wrong.status = error.status_code
+    return reply(wrong)
+
+
+async def _validation(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    problem = error.errors()[0]
+    param = ".".join(str(part) for part in problem["loc"][1:]) or None
+    return reply(InvalidRequest(f"Invalid value for '{param}': {problem['msg']}", param=param, code="invalid_value"))
+
+
+async def _away(request: Request, error: Exception) -> Response:
+    _log.warning("a server is away", path=request.url.path, error=f"{type(error).__name__}: {error}"[:300])
+    return reply(Unavailable("The service is temporarily unavailable; nothing was taken. Ask again."))
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    _log.error("a fault of Penstock's own", path=request.url.path, exc_info=error)
+    return reply(PenstockError("The server had an error while processing your request."))

@@ -1,0 +1,104 @@
+"""`/v1/jobs`: Penstock's own API to one durable job."""
+
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from api.auth import authenticate
+from api.bodies import json_object
+from api.replies import event_stream, json_reply
+from api.services import Services
+from api.watch import Watch, cancel, load
+from penstock.dialects import job as dialect
+from penstock.dialects.facts import JobFacts
+from penstock.errors import InvalidRequest
+from penstock.ids import parse_id
+from penstock.store import jobs
+from penstock.streams.entries import Ended, Reset, Started
+from penstock.submission.results import facts_of
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+DIALECTS = ("job", "openai.chat", "openai.responses")
+
+
+@router.post("")
+async def create(request: Request) -> Response:
+    """Accept a job; it is durable once this answered."""
+    principal = await authenticate(request)
+    services: Services = request.app.state.services
+    body = await json_object(request)
+    submitted = await services.submission.prepare(
+        principal.tenant_id, principal.tier, "job", body, interactive=False, stream=body.get("stream") is True
+    )
+    await services.submission.store(submitted)
+    row = await load(services, principal.tenant_id, submitted.job.id, DIALECTS, "")
+    return json_reply(dialect.render(facts_of(row)), status=202)
+
+
+@router.get("/{job_id}")
+async def retrieve(request: Request, job_id: str) -> Response:
+    """A job and, once it ended, its answer. Any job has this view, also a batch line or a response."""
+    principal = await authenticate(request)
+    return json_reply(dialect.render(await _find(request.app.state.services, principal.tenant_id, job_id)))
+
+
+@router.post("/{job_id}/cancel")
+async def cancel_job(request: Request, job_id: str) -> Response:
+    """End a job; one that had ended stays as it is."""
+    principal = await authenticate(request)
+    services: Services = request.app.state.services
+    row = await load(services, principal.tenant_id, parse_id("job_", job_id, "job"), DIALECTS, job_id)
+    if row.batch_id is not None:
+        raise InvalidRequest("This job is a line of a batch: cancel the batch.")
+    await cancel(services, principal.tenant_id, row.id)
+    return json_reply(dialect.render(await _find(services, principal.tenant_id, job_id)))
+
+
+@router.get("/{job_id}/stream")
+async def stream(request: Request, job_id: str) -> Response:
+    """Server-sent events of a job, from after `Last-Event-ID`."""
+    principal = await authenticate(request)
+    services: Services = request.app.state.services
+    last = request.headers.get("last-event-id", "0")
+    if not last.isdigit():
+        raise InvalidRequest("'Last-Event-ID' must be a number.", param="Last-Event-ID", code="invalid_type")
+    facts = await _find(services, principal.tenant_id, job_id)
+    return event_stream(_events(services, facts, principal.tenant_id, int(last)))
+
+
+async def _find(services: Services, tenant_id: str, job_id: str) -> JobFacts:
+    return facts_of(await load(services, tenant_id, parse_id("job_", job_id, "job"), DIALECTS, job_id))
+
+
+async def _events(services: Services, facts: JobFacts, tenant_id: str, after: int) -> AsyncIterator[bytes]:
+    events = dialect.JobStream(facts, after)
+    if facts.ended:
+        yield b"".join(_replay(events, facts))
+        return
+    async with Watch(services, facts.id) as watch:
+        watch.begin()
+        async for entry in watch.entries():
+            if entry is None:
+                yield b": keep-alive\n\n"
+            elif isinstance(entry, Started):
+                yield b"".join(events.started())
+            elif isinstance(entry, Reset):
+                yield b"".join(events.reset())
+            elif isinstance(entry, Ended):
+                row = await jobs.load(services.database, tenant_id, facts.id)
+                if row is not None:
+                    final = facts_of(row)
+                    yield b"".join([*events.missed(final), *events.close(final)])
+                return
+            else:
+                yield b"".join(events.event(entry))
+
+
+def _replay(events: dialect.JobStream, facts: JobFacts) -> list[bytes]:
+    frames = [*events.started()] if facts.started else []
+    if facts.result is not None:
+        for event in facts.result.events():
+            frames += events.event(event)
+    return [*frames, *events.close(facts)]

@@ -1,0 +1,57 @@
+"""What every route needs: made when the process starts, closed when it ends."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from penstock import broker
+from penstock.broker import Doorbell
+from penstock.providers.deployments import Deployments
+from penstock.redis import Redis, connect
+from penstock.settings import Settings
+from penstock.store import tenants
+from penstock.store.database import POOL_SIZE, Database
+from penstock.streams.reader import StreamReader
+from penstock.submission.jobs import Submission
+
+#: the tenant of the admin key and of keys that name none
+DEFAULT_TENANT = "default"
+
+
+@dataclass(slots=True)
+class Services:
+    """The connections of one API process and the engine's use cases on top of them."""
+
+    settings: Settings
+    database: Database
+    redis: Redis
+    reader: StreamReader
+    doorbell: Doorbell
+    deployments: Deployments
+    submission: Submission
+
+
+@contextlib.asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Connect everything, and close it in the end."""
+    config = settings.config
+    database = Database(settings.database_url, size=POOL_SIZE["api"], name="api")
+    await database.open()
+    redis = connect(settings.redis_url, size=50)
+    reader = StreamReader(connect(settings.redis_url, size=4))
+    doorbell = Doorbell(broker.make_app(settings.broker_url, list(config.providers)))
+    deployments = Deployments(config)
+    listening = asyncio.create_task(reader.run())
+    tiers = {DEFAULT_TENANT: "unlimited", **{key.tenant: key.tier for key in config.keys}}
+    await tenants.ensure_tenants(database, tiers)
+    try:
+        submission = Submission(database, redis, doorbell, deployments, config)
+        yield Services(settings, database, redis, reader, doorbell, deployments, submission)
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await reader.close()
+        await redis.aclose()
+        await database.close()
+        doorbell.close()

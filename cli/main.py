@@ -1,0 +1,32 @@
+"""The terminal door: `penstock …`."""
+
+import typer
+
+from cli import roles, up, user
+from cli.demo.run import demo
+from penstock.startup import run_role
+
+app = typer.Typer(
+    name="penstock",
+    help="A self-hosted LLM gateway whose unit is a durable job.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+app.command()(up.up)
+for role in (roles.api, roles.worker, roles.dispatcher, roles.flower, roles.migrate, roles.simulate):
+    app.command()(role)
+for command in (user.submit, user.watch, user.results, user.cancel):
+    app.command()(command)
+app.add_typer(user.keys_app, name="keys")
+app.command()(demo)
+
+
+def main() -> None:
+    """Run a command."""
+    run_role(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""The user's side: submit a file, watch it, fetch its results. Talks to a running Penstock and to nothing else."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli.progress import TERMINAL, BatchProgress
+from penstock.errors import Conflict, InvalidRequest, PenstockError, Unavailable
+
+if TYPE_CHECKING:
+    from cli.client import PenstockClient
+
+#: seconds between two looks at a batch
+_POLL_SECONDS = 1.0
+#: seconds for which a watch puts up with a server that is away: it may be restarting
+_PATIENCE_SECONDS = 60.0
+_ERRORS_SHOWN = 10
+
+UrlOption = Annotated[
+    str | None, typer.Option("--url", help="Where Penstock is (default: PENSTOCK_URL, else http://127.0.0.1:8000).")
+]
+KeyOption = Annotated[
+    str | None, typer.Option("--key", help="API key (default: PENSTOCK_API_KEY, else PENSTOCK_ADMIN_KEY).")
+]
+
+keys_app = typer.Typer(help="API keys; needs the admin key.", no_args_is_help=True)
+
+
+def submit(
+    file: Annotated[Path, typer.Argument(help="JSONL, one request a line.", exists=True, dir_okay=False)],
+    endpoint: Annotated[str, typer.Option(help="What every line asks for.")] = "/v1/chat/completions",
+    watch_it: Annotated[bool, typer.Option("--watch", help="Stay and show the progress.")] = False,
+    url: UrlOption = None,
+    key: KeyOption = None,
+) -> None:
+    """Submit a file of requests as a batch; prints the batch's id."""
+    with _penstock(url, key) as penstock:
+        uploaded = penstock.upload(file)
+        body = {"input_file_id": uploaded["id"], "endpoint": endpoint, "completion_window": "24h"}
+        batch = penstock.post("/v1/batches", body)
+        typer.echo(batch["id"])
+        if watch_it:
+            _follow(penstock, batch["id"])
+
+
+def watch(batch_id: str, url: UrlOption = None, key: KeyOption = None) -> None:
+    """Show a batch until it ends; exit status 1 unless it completed."""
+    with _penstock(url, key) as penstock:
+        _follow(penstock, batch_id)
+
+
+def results(
+    batch_id: str,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Write answers here, and errors beside it (default: all to stdout)."),
+    ] = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
+) -> None:
+    """Fetch the results of a batch that has ended."""
+    with _penstock(url, key) as penstock:
+        batch = penstock.get(_path(batch_id))
+        if batch["status"] not in TERMINAL:
+            raise Conflict(f"{batch_id} is {batch['status']}: results come when it has ended (`penstock watch`)")
+        if batch["status"] == "failed":
+            raise InvalidRequest(f"{batch_id} was refused: {_first_error(batch)}")
+        files = [(batch["output_file_id"], output)]
+        if batch["error_file_id"]:
+            files.append((batch["error_file_id"], output and output.with_suffix(f".errors{output.suffix}")))
+        for file_id, path in files:
+            if file_id:
+                _save(penstock, file_id, path)
+
+
+def cancel(batch_id: str, url: UrlOption = None, key: KeyOption = None) -> None:
+    """End a batch early; what was answered is kept."""
+    with _penstock(url, key) as penstock:
+        typer.echo(penstock.post(f"{_path(batch_id)}/cancel")["status"])
+
+
+@keys_app.command("create")
+def create_key(
+    tenant: Annotated[str, typer.Option(help="Whose key it is.")] = "default",
+    tier: Annotated[str, typer.Option(help="A tier of the configuration, or unlimited.")] = "unlimited",
+    name: Annotated[str, typer.Option(help="A name to know it by.")] = "",
+    days: Annotated[int | None, typer.Option("--expires-in-days", min=1, max=3650)] = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
+) -> None:
+    """Make a key and print it; it is never shown again."""
+    body = {"tenant": tenant, "tier": tier, "name": name} | ({"expires_in_days": days} if days else {})
+    with _penstock(url, key, admin=True) as penstock:
+        made = penstock.post("/admin/keys", body)
+    typer.echo(f"{made['id']} for tenant {made['tenant']}, tier {made['tier']}", err=True)
+    typer.echo(made["key"])
+
+
+@keys_app.command("list")
+def list_keys(url: UrlOption = None, key: KeyOption = None) -> None:
+    """Show all keys, without their secrets."""
+    with _penstock(url, key, admin=True) as penstock:
+        rows = penstock.get("/admin/keys")["data"]
+    table = Table("id", "tenant", "tier", "name", "key", "created", "state", box=None)
+    for row in rows:
+        created = datetime.fromtimestamp(row["created_at"], UTC).strftime("%Y-%m-%d")
+        table.add_row(row["id"], row["tenant"], row["tier"], row["name"], row["hint"], created, _key_state(row))
+    # ids are there to be copied: never cut to the width of a pipe
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+@keys_app.command("revoke")
+def revoke_key(key_id: str, url: UrlOption = None, key: KeyOption = None) -> None:
+    """End a key; it is refused within seconds."""
+    with _penstock(url, key, admin=True) as penstock:
+        penstock.delete(f"/admin/keys/{quote(key_id, safe='')}")
+    typer.echo(f"{key_id} revoked")
+
+
+@contextmanager
+def _penstock(url: str | None, key: str | None, *, admin: bool = False) -> Iterator["PenstockClient"]:
+    """A client; what goes wrong with it ends the command with one line and exit status 1."""
+    from cli.client import connect
+
+    try:
+        with connect(url, key, admin=admin) as client:
+            yield client
+    except (PenstockError, OSError) as error:
+        message = error.message if isinstance(error, PenstockError) else str(error)
+        typer.echo(f"penstock: {message}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _follow(penstock: "PenstockClient", batch_id: str) -> None:
+    console = Console(stderr=True)
+    batch = penstock.get(_path(batch_id))
+    with BatchProgress(console) as progress:
+        progress.update(batch)
+        while batch["status"] not in TERMINAL:
+            time.sleep(_POLL_SECONDS)
+            batch = _look(penstock, batch_id)
+            progress.update(batch)
+    if batch["status"] == "failed":
+        for error in ((batch["errors"] or {}).get("data") or [])[:_ERRORS_SHOWN]:
+            console.print(f"  {_error_line(error)}", markup=False, highlight=False)
+        raise InvalidRequest(f"{batch_id} was refused: {_first_error(batch)}")
+    if batch["status"] != "completed":
+        raise Conflict(f"{batch_id} is {batch['status']}; what was answered can be had with `penstock results`")
+
+
+def _look(penstock: "PenstockClient", batch_id: str) -> dict[str, Any]:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return penstock.get(_path(batch_id))
+        except Unavailable:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_POLL_SECONDS)
+
+
+def _path(batch_id: str) -> str:
+    return f"/v1/batches/{quote(batch_id, safe='')}"
+
+
+def _save(penstock: "PenstockClient", file_id: str, path: Path | None) -> None:
+    if path is None:
+        for piece in penstock.download(file_id):
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+        return
+    # whole or not at all: a file that is there is never half a result
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            for piece in penstock.download(file_id):
+                file.write(piece)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    typer.echo(str(path), err=True)
+
+
+def _first_error(batch: dict[str, Any]) -> str:
+    errors = (batch["errors"] or {}).get("data") or []
+    return _error_line(errors[0]) if errors else "no reason was given"
+
+
+def _error_line(error: dict[str, Any]) -> str:
+    return (f"line {error['line']}: " if error.get("line") else "") + str(error.get("message"))
+
+
+def _key_state(row: dict[str, Any]) -> str:
+    if row["revoked_at"]:
+        return "revoked"
+    if row["expires_at"]:
+        return f"until {datetime.fromtimestamp(row['expires_at'], UTC):%Y-%m-%d}"
+    return "good"

@@ -1,0 +1,112 @@
+"""What keeps the promises when something was lost: sweeps, each harmless to run at any time."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import structlog
+
+from penstock.broker import Doorbell, queue_name
+from penstock.errors import Unavailable
+from penstock.providers.deployments import Deployments
+from penstock.redis import Redis
+from penstock.settings import Config
+from penstock.store import backlog, batches, flows, jobs, workers
+from penstock.store.batches import Batch
+from penstock.store.database import Database
+from penstock.submission.doorbells import order_stop
+from penstock.submission.finalize import finalize_batch
+
+#: a worker is dead when this process saw the same heartbeat for so long, on several looks that succeeded
+DEAD_SECONDS = 12.0
+LOST_RING_SECONDS = 10.0
+_PAGE = 1000
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Pulse:
+    beat: int
+    since: float
+    looks: int = 0
+
+
+@dataclass(slots=True)
+class Maintenance:
+    """The sweeps of the leading dispatcher."""
+
+    database: Database
+    redis: Redis
+    doorbell: Doorbell
+    deployments: Deployments
+    config: Config
+    _pulses: dict[UUID, _Pulse] = field(default_factory=dict)
+
+    async def tend_batches(self) -> None:
+        """Have files read, flagged batches ended, finished ones finalised."""
+        for batch_id in await batches.expire(self.database):
+            _log.info("a batch's completion window closed", batch=batch_id.hex)
+        for batch in await batches.open_batches(self.database):
+            await self._tend(batch)
+
+    async def _tend(self, batch: Batch) -> None:
+        if batch.in_progress_at is None or batch.ingested_to < batch.total:
+            await self.doorbell.ring_ingest(batch.id)
+        if batch.ending is not None and batch.in_progress_at is not None:
+            await order_stop(self.redis, "batch", batch.id, batch.ending)
+            while await batches.end_lines(self.database, batch.id, batch.ending, _PAGE) == _PAGE:
+                await asyncio.sleep(0)
+        if batch.in_progress_at is not None:
+            await finalize_batch(self.database, batch.id)
+
+    async def find_lost_rings(self) -> None:
+        """Put jobs back whose doorbell nobody answered, where the queue is empty: otherwise rings would multiply."""
+        for deployment in self.deployments:
+            for lane in ("bulk", "interactive"):
+                lost = await backlog.lost_rings(self.database, deployment.name, lane, LOST_RING_SECONDS, _PAGE)
+                if lost and not await self.doorbell.depth(queue_name(lane, deployment.provider)):
+                    _log.warning("doorbells were lost, ringing again", deployment=deployment.name, jobs=len(lost))
+                    await jobs.hand_back(self.database, None, lost)
+
+    async def find_dead_workers(self) -> None:
+        """Declare workers dead whose heart stands still, and put what they ran back into the backlog."""
+        now = time.monotonic()
+        living = await workers.living(self.database)
+        pulses: dict[UUID, _Pulse] = {}
+        for worker in living:
+            pulse = self._pulses.get(worker.id)
+            if pulse is None or pulse.beat != worker.beat:
+                pulse = _Pulse(worker.beat, now)
+            pulse.looks += 1
+            pulses[worker.id] = pulse
+            if now - pulse.since > DEAD_SECONDS and pulse.looks >= 4:
+                _log.warning("a worker is dead", worker=worker.id.hex, pid=worker.pid)
+                await workers.stop(self.database, worker.id)
+        self._pulses = pulses
+        dead = await workers.stopped_with_work(self.database, 100)
+        if dead:
+            recovered = await backlog.recover(self.database, dead, _PAGE, self.config.worker.max_recoveries)
+            ended = await backlog.end_stuck(self.database, dead, self.config.worker.max_recoveries, _PAGE)
+            _log.warning("jobs of dead workers", recovered=recovered, ended=ended)
+
+    async def wake_flows(self) -> None:
+        """Find flows that have pending jobs and are thought to have none."""
+        found = await flows.repair(self.database)
+        if found:
+            _log.warning("flows had been left asleep", flows=found)
+
+
+async def every(seconds: float, leading: asyncio.Event, sweep: Callable[[], Awaitable[None]]) -> None:
+    """Run a sweep again and again while leading, until cancelled. A server that is away only delays it."""
+    while True:
+        await leading.wait()
+        try:
+            await sweep()
+        except Unavailable as error:
+            _log.warning("a sweep was put off", sweep=sweep.__qualname__, error=type(error).__name__)
+        except Exception:  # noqa: BLE001 — one sweep's fault must not end the others
+            _log.exception("a sweep failed", sweep=sweep.__qualname__)
+        await asyncio.sleep(seconds)
