@@ -1,0 +1,238 @@
+"""The whole of Penstock as its user meets it: real processes, real SDKs, simulated providers over real HTTP."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+import servers as test_servers
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+KEY, OTHER_KEY, ADMIN_KEY = "sk-team-a-key", "sk-team-b-key", "sk-admin-key"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Simulator:
+    """A simulated provider in a process of its own."""
+
+    process: subprocess.Popen[str]
+    url: str
+
+    def stats(self) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{self.url}/_sim/stats", timeout=10) as answer:
+            return json.load(answer)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(15)
+
+
+def start_simulator(wire_format: str, *options: str) -> Simulator:
+    command = [sys.executable, "-m", "cli.main", "simulate", "--wire-format", wire_format, "--port", "0", *options]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    line = process.stdout.readline()
+    match = re.search(r"http://\S+", line)
+    assert match, f"the simulator said {line!r}"
+    return Simulator(process, match[0])
+
+
+@dataclass
+class Receiver:
+    """A webhook receiver: keeps the headers and bodies it was sent."""
+
+    url: str
+    deliveries: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+    def wait_for(self, object_id: str, seconds: float = 20) -> tuple[dict[str, str], bytes]:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for headers, body in list(self.deliveries):
+                if json.loads(body)["data"]["id"] == object_id:
+                    return headers, body
+            time.sleep(0.05)
+        raise AssertionError(f"no webhook came for {object_id}")
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            receiver.deliveries.append(({k.lower(): v for k, v in self.headers.items()}, body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    receiver = Receiver(f"http://127.0.0.1:{server.server_port}/hook")
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield receiver
+    server.shutdown()
+    server.server_close()
+
+
+@dataclass
+class Stack:
+    """A running Penstock and what surrounds it."""
+
+    url: str
+    data: Path
+    process: subprocess.Popen[str]
+    openai_wire: Simulator
+    anthropic_wire: Simulator
+    webhooks: Receiver
+    flower_url: str
+    log: Path
+
+    def client(self, key: str = KEY, **options: Any) -> openai.OpenAI:
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, **{"max_retries": 0, "timeout": 60} | options)
+
+    def call(self, method: str, path: str, body: Any = None, key: str | None = KEY, **headers: str) -> tuple[int, Any]:
+        """A raw HTTP call; returns status and parsed body."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(self.url + path, data=data, method=method, headers=headers)
+        request.add_header("content-type", "application/json")
+        if key:
+            request.add_header("authorization", f"Bearer {key}")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read() or b"null")
+
+
+CONFIG = """
+providers:
+  sim-openai:
+    wire_format: openai
+    base_url: {openai}/v1
+    api_key: sim-key
+  sim-anthropic:
+    wire_format: anthropic
+    base_url: {anthropic}
+    api_key: sim-key
+models:
+  fast: {{provider: sim-openai, price: {{input: 1, output: 2}}, context: 4000}}
+  claude: {{provider: sim-anthropic, price: {{input: 3, output: 15}}, context: 200000}}
+keys:
+  - {{key: {key}, tenant: team-a}}
+  - {{key: {other}, tenant: team-b}}
+webhooks:
+  endpoints:
+    - {{url: "{hook}", secret: "{secret}"}}
+  retry_schedule: [0.2, 0.5, 1]
+"""
+
+
+def wait_until_ready(url: str, process: subprocess.Popen[str], log: Path, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(url + "/readyz", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"penstock is not ready:\n{log.read_text()[-3000:]}")
+
+
+@contextmanager
+def running(servers_environment: dict[str, str], *, workers: int = 2) -> Iterator[Stack]:
+    folder = Path(tempfile.mkdtemp(prefix="pacc-"))
+    folder.chmod(0o755)
+    port, flower = free_port(), free_port()
+    openai_wire = start_simulator("openai", "--latency-ms", "20", "--tokens-per-second", "400", "--answer-tokens", "24")
+    anthropic_wire = start_simulator("anthropic", "--latency-ms", "20", "--answer-tokens", "24")
+    with receiving() as receiver:
+        config = folder / "penstock.yaml"
+        config.write_text(
+            CONFIG.format(
+                openai=openai_wire.url,
+                anthropic=anthropic_wire.url,
+                key=KEY,
+                other=OTHER_KEY,
+                hook=receiver.url,
+                secret=SECRET,
+            )
+        )
+        environment = {**os.environ, "PENSTOCK_ADMIN_KEY": ADMIN_KEY, **servers_environment}
+        arguments = ["--port", str(port), "--flower-port", str(flower), "--workers", str(workers)]
+        command = [sys.executable, "-m", "cli.main", "up", "--config", str(config), "--data", str(folder / "data")]
+        log = folder / "up.log"
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                [*command, *arguments], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True
+            )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            wait_until_ready(url, process, log)
+            yield Stack(
+                url=url,
+                data=folder / "data",
+                process=process,
+                openai_wire=openai_wire,
+                anthropic_wire=anthropic_wire,
+                webhooks=receiver,
+                flower_url=f"http://127.0.0.1:{flower}",
+                log=log,
+            )
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+            openai_wire.stop()
+            anthropic_wire.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", params=["embedded", pytest.param("external", marks=pytest.mark.external)])
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """Penstock on embedded servers, and in the external set on yours."""
+    if request.param == "embedded":
+        with running({}) as found:
+            yield found
+        return
+    with test_servers.external() as outside:
+        database = outside.new_database()
+        outside.empty_redis()
+        environment = {
+            "PENSTOCK_DATABASE_URL": database,
+            "PENSTOCK_REDIS_URL": outside.redis,
+            "PENSTOCK_BROKER_URL": outside.broker,
+        }
+        with running(environment) as found:
+            yield found
+        outside.drop_database(database)
+
+
+@pytest.fixture
+def client(stack: Stack) -> openai.OpenAI:
+    return stack.client()

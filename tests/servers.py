@@ -1,0 +1,97 @@
+"""Real servers for tests: an embedded stack in a process of its own, or the external ones whose URLs are given."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import redis
+
+from penstock.embedded.stack import find_running
+from penstock.store.schema import migrate
+
+ROOT = Path(__file__).resolve().parents[1]
+_RUN_STACK = """
+import asyncio, sys
+from pathlib import Path
+from penstock.embedded.stack import EmbeddedStack
+from penstock.embedded.supervisor import Supervisor
+
+async def run(data):
+    with EmbeddedStack(data, max_connections=200) as stack:
+        async with Supervisor(data) as supervisor:
+            await stack.start(supervisor)
+            return await supervisor.run_until_stopped()
+
+sys.exit(asyncio.run(run(Path(sys.argv[1]))))
+"""
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the servers of a test session are; `database` is one on which databases may be created."""
+
+    database: str
+    redis: str
+    broker: str
+
+    def new_database(self) -> str:
+        """The URL of a database of its own with Penstock's tables."""
+        name = f"penstock_test_{os.urandom(6).hex()}"
+        with psycopg.connect(self.database, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        url = _with_database(self.database, name)
+        migrate(url)
+        return url
+
+    def drop_database(self, url: str) -> None:
+        name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+        with psycopg.connect(self.database, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def empty_redis(self) -> None:
+        with redis.Redis.from_url(self.redis) as client:
+            client.flushdb()
+
+
+@contextmanager
+def embedded() -> Iterator[Servers]:
+    """An embedded stack, stopped at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="ptest-"))
+    folder.chmod(0o755)
+    data = folder / "data"
+    process = subprocess.Popen([sys.executable, "-c", _RUN_STACK, str(data)], cwd=ROOT)
+    try:
+        deadline = time.monotonic() + 60
+        while (urls := find_running(data)) is None:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("the embedded servers did not start")
+            time.sleep(0.05)
+        yield Servers(urls.database, urls.redis, urls.broker)
+    finally:
+        process.terminate()
+        process.wait(60)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def external() -> Iterator[Servers]:
+    """The servers named by PENSTOCK_TEST_DATABASE_URL, _REDIS_URL and _BROKER_URL."""
+    yield Servers(
+        os.environ["PENSTOCK_TEST_DATABASE_URL"],
+        os.environ["PENSTOCK_TEST_REDIS_URL"],
+        os.environ["PENSTOCK_TEST_BROKER_URL"],
+    )
+
+
+def _with_database(url: str, name: str) -> str:
+    base, _, query = url.partition("?")
+    head, _, _ = base.rpartition("/")
+    return f"{head}/{name}" + (f"?{query}" if query else "")
