@@ -1,0 +1,1 @@
+"""Load: what a job costs on this machine."""

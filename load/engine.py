@@ -1,0 +1,229 @@
+"""A throw-away Penstock and a client of its batches, both from outside: commands and HTTP, as a user has them."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import orjson
+import psutil
+
+from load import cpu
+from penstock.settings import child_environment
+
+ADMIN_KEY = "sk-penstock-bench-0123456789"
+MODEL = "bench"
+ROOT = Path(__file__).resolve().parents[1]
+ENDED = ("completed", "failed", "expired", "cancelled")
+
+_START_SECONDS = 90.0
+_STOP_SECONDS = 60.0
+_POLL = 0.1
+_LOG_TAIL = 1500
+#: set to nothing, which is unset: a bench must never use, or fill, somebody's servers
+_NOT_OURS = ("PENSTOCK_DATABASE_URL", "PENSTOCK_REDIS_URL", "PENSTOCK_BROKER_URL", "PENSTOCK_CONFIG")
+
+
+class BenchFailed(Exception):
+    """The bench cannot give a figure; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One batch from upload to its last line; times in seconds."""
+
+    jobs: int
+    upload: float
+    create_to_start: float
+    create_to_end: float
+    cpu: dict[str, float]
+    download: float
+    download_cpu: dict[str, float]
+    restarted: list[str]
+
+
+class Penstock:
+    """`penstock up` on a folder of its own, from `with` to its end."""
+
+    def __init__(self, folder: Path, provider_url: str, *, workers: int, flower: bool, worker: dict[str, int]) -> None:
+        port, flower_port = _free_port(), _free_port()
+        config = folder / "penstock.yaml"
+        config.write_text(json.dumps(_config(provider_url, worker)), "utf-8")  # JSON is YAML
+        self._command = [
+            sys.executable, "-m", "cli.main", "up", "--config", str(config), "--data", str(folder / "data"),
+            "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers),
+            *(("--flower-port", str(flower_port)) if flower else ("--no-flower",)),
+        ]  # fmt: skip
+        self._log = folder / "penstock.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._http = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}",
+            headers={"authorization": f"Bearer {ADMIN_KEY}"},
+            timeout=60.0,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        environment = child_environment({**dict.fromkeys(_NOT_OURS, ""), "PENSTOCK_ADMIN_KEY": ADMIN_KEY})
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def snapshot(self) -> cpu.Snapshot:
+        """CPU used so far, by group.
+
+        Raises:
+            BenchFailed: it has ended.
+        """
+        assert self._process is not None
+        try:
+            return cpu.snapshot(self._process.pid)
+        except psutil.NoSuchProcess:
+            raise BenchFailed(f"`penstock up` has ended:\n{self._tail()}") from None
+
+    def run_batch(self, lines: bytes, jobs: int, limit: float) -> Run:
+        """Upload a file, run it as a batch, read its output.
+
+        Raises:
+            BenchFailed: a call was refused, the batch did not complete within `limit` seconds, or an answer is missing.
+        """
+        before, started = self.snapshot(), time.perf_counter()
+        file = self._post("/v1/files", files={"file": ("bench.jsonl", lines)}, data={"purpose": "batch"})
+        created = time.perf_counter()
+        order = {"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+        batch = self._post("/v1/batches", json=order)
+        first: float | None = None
+        while batch["status"] not in ENDED:
+            if time.perf_counter() - created > limit:
+                raise BenchFailed(f"the batch did not complete within {limit:g} s: {_brief(batch)}\n{self._tail()}")
+            time.sleep(_POLL)
+            batch = self._get(f"/v1/batches/{batch['id']}")
+            if first is None and batch["status"] != "validating":
+                first = time.perf_counter()
+        ended, after = time.perf_counter(), self.snapshot()
+        if batch["status"] != "completed" or batch["request_counts"] != {"total": jobs, "completed": jobs, "failed": 0}:
+            raise BenchFailed(f"the batch did not end well: {_brief(batch)}\n{self._tail()}")
+        self._check_output(batch["output_file_id"], jobs)
+        read, end = time.perf_counter(), self.snapshot()
+        return Run(
+            jobs=jobs,
+            upload=created - started,
+            create_to_start=(first or ended) - created,
+            create_to_end=ended - created,
+            cpu=after.since(before),
+            download=read - ended,
+            download_cpu=end.since(after),
+            restarted=end.restarted(before),
+        )
+
+    def _check_output(self, file_id: str, jobs: int) -> None:
+        content = self._http.get(f"/v1/files/{file_id}/content").raise_for_status().content
+        lines = [orjson.loads(line) for line in content.splitlines()]
+        answered = {line["custom_id"] for line in lines if line["response"]["body"]["choices"][0]["message"]["content"]}
+        if len(lines) != jobs or len(answered) != jobs:
+            raise BenchFailed(f"{jobs} jobs, but the output has {len(lines)} lines for {len(answered)} custom_ids")
+
+    def _get(self, path: str) -> dict[str, Any]:
+        return _checked(self._http.get(path))
+
+    def _post(self, path: str, **content: Any) -> dict[str, Any]:
+        return _checked(self._http.post(path, **content))
+
+    def _wait_until_ready(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise BenchFailed(f"`penstock up` ended with {self._process.returncode}:\n{self._tail()}")
+            with suppress(httpx.TransportError):
+                if self._http.get("/readyz", timeout=5.0).status_code == 200:
+                    return
+            time.sleep(_POLL)
+        raise BenchFailed(f"`penstock up` was not ready within {_START_SECONDS:g} s:\n{self._tail()}")
+
+    def _stop(self) -> None:
+        self._http.close()
+        if self._process is None:
+            return
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+            if self._process.poll() is not None:
+                return
+            self._process.send_signal(number)
+            try:
+                self._process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                print(f"`penstock up` is slow to stop ({signal.Signals(number).name})", file=sys.stderr)
+
+    def _tail(self) -> str:
+        logs = [self._log, *sorted((self._log.parent / "data" / "logs").glob("*.log"))]
+        parts = [(log, log.read_text("utf-8", "replace")[-_LOG_TAIL:].strip()) for log in logs if log.exists()]
+        return "\n".join(f"--- {log.name}\n{text}" for log, text in parts if text)
+
+
+def input_file(jobs: int, prefix: str) -> bytes:
+    """A batch input file; every line asks something else, some 80 tokens long."""
+    lines = []
+    for number in range(jobs):
+        question = (
+            f"{prefix} {number}: Natalia sold clips to {number % 97 + 2} of her friends in April, and then she sold "
+            "half as many clips in May. In June a third of all the clips that she had sold came back, and she sold "
+            "them once more. How many clips did Natalia sell altogether from April to June? Think step by step, then "
+            "write the answer as a single whole number on the last line."
+        )
+        body = {"model": MODEL, "max_tokens": 128, "messages": [{"role": "user", "content": question}]}
+        line = {"custom_id": f"{prefix}-{number}", "method": "POST", "url": "/v1/chat/completions", "body": body}
+        lines.append(orjson.dumps(line))
+    return b"\n".join(lines) + b"\n"
+
+
+def _config(provider_url: str, worker: dict[str, int]) -> dict[str, Any]:
+    return {
+        "providers": {"cheap": {"wire_format": "openai", "base_url": provider_url, "api_key": "sk-bench"}},
+        "models": {MODEL: {"provider": "cheap", "price": {"input": 0.05, "output": 0.4}, "context": 32768}},
+        "worker": worker,
+    }
+
+
+def _checked(answer: httpx.Response) -> dict[str, Any]:
+    if answer.status_code != 200:
+        request = answer.request
+        raise BenchFailed(f"{request.method} {request.url.path}: {answer.status_code} {answer.text[:500]}")
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def _brief(batch: dict[str, Any]) -> str:
+    return orjson.dumps({name: batch.get(name) for name in ("status", "request_counts", "errors")}).decode()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
