@@ -144,10 +144,9 @@ class DataFolder:
             target = Path(os.readlink(here))
             here.unlink()
             if _ours(target, self.account):
-                shutil.rmtree(target)
+                _clear(target)
         if _short(here):
-            with suppress(FileNotFoundError):
-                shutil.rmtree(here)
+            _clear(here)
             folder = here
             folder.mkdir(mode=0o700)
         else:
@@ -191,6 +190,13 @@ def _account(database: Path) -> Account | None:
             "Run Penstock as an ordinary user, or set PENSTOCK_DATABASE_URL and PENSTOCK_REDIS_URL."
         ) from None
     return Account(entry.pw_uid, entry.pw_gid, "nobody")
+
+
+def _clear(folder: Path) -> None:
+    """Remove a folder, if it is there; servers of a killed stack may still be removing their sockets in it."""
+    while folder.exists():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
 
 
 def _identity(account: Account) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import redis
 from celery import Celery
 from flower.utils.broker import Broker
 
+from penstock.embedded.folders import DataFolder
 from penstock.embedded.postgres import MAJOR_VERSION
 from penstock.embedded.stack import EmbeddedStack, Urls, find_running
 from penstock.embedded.supervisor import Supervisor
@@ -168,6 +170,22 @@ async def test_sockets_elsewhere_of_a_killed_stack_are_removed_by_the_next(long_
         process.wait()
     async with running(data):
         assert not left.exists()
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_predecessor_may_remove_its_sockets_while_they_are_cleared(folder: Path, elsewhere: bool) -> None:
+    data = DataFolder(folder / ("odd, " + "long" * 20 if elsewhere else "data"))
+    left = data.run
+    data._run = None  # as after a kill: the folder is there, and nobody of ours knows it
+    for number in range(2000):
+        (left / f"valkey-{number}.sock").touch()
+    remover = threading.Thread(target=lambda: [path.unlink(missing_ok=True) for path in left.glob("*.sock")])
+    remover.start()
+    fresh = data.run
+    remover.join()
+    assert list(fresh.iterdir()) == []
+    assert not left.exists() or left == fresh
+    data.close()
 
 
 async def test_another_versions_data_is_refused_by_both_names(data: Path) -> None:
