@@ -26,7 +26,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.keys = Keys(services)
             yield
 
-    app = FastAPI(title="Penstock", version="0.1.0", lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    app = FastAPI(title="Penstock", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.router.redirect_slashes = False
     for router in (
         chat.router, responses.router, files.router, batches.router, models.router, jobs.router, admin.router,

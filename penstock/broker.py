@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
+from amqp.exceptions import ChannelError
 from celery import Celery
 from kombu.entity import Exchange, Queue
 from kombu.exceptions import OperationalError
@@ -21,6 +22,7 @@ INGEST = "penstock.ingest"
 INGEST_QUEUE = "ingest"
 
 _SECONDS = 2.0
+_NOT_FOUND = "404"
 
 
 def queue_name(lane: str, provider: str) -> str:
@@ -113,7 +115,13 @@ class Doorbell:
 
     def _depth(self, queue: str) -> int:
         with self._app.connection_for_read() as connection:
-            declared = connection.default_channel.queue_declare(queue, passive=True)
+            try:
+                declared = connection.default_channel.queue_declare(queue, passive=True)
+            except ChannelError as error:
+                # in Redis a queue without messages does not exist
+                if str(error.reply_code) == _NOT_FOUND:  # kombu has it as text
+                    return 0
+                raise
             return int(declared.message_count)
 
     def _connect(self) -> None:
