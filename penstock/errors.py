@@ -16,6 +16,7 @@
     ├── JobExpired                 its completion window closed
     └── ProviderError  502         an upstream call failed
         ├── ProviderRejected       the provider refused the request (its own 4xx is passed on)
+        │   └── ProviderContentRefused   for its content
         ├── ProviderUnauthorized   our key at the provider is wrong
         ├── ProviderRateLimited    retryable, 429
         ├── ProviderOverloaded     retryable, 5xx
@@ -155,6 +156,12 @@ class ProviderRejected(ProviderError):
     """Raised when the provider refuses the request itself; asking again would not help."""
 
     status = 400
+
+
+class ProviderContentRefused(ProviderRejected):
+    """Raised when the provider's content policy refuses the request; another provider's may not."""
+
+    code = "content_policy_violation"
 
 
 class ProviderUnauthorized(ProviderError):

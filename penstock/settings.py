@@ -3,182 +3,23 @@
 `${NAME}` anywhere in the file is replaced by the environment variable; a missing one is an error that names its key.
 """
 
+import difflib
 import os
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import SecretStr, ValidationError
 
+from penstock import catalogue
+from penstock.configuration import Config
 from penstock.errors import ConfigError
 
 DEFAULT_CONFIG = "penstock.yaml"
 DEFAULT_DATA = ".penstock"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-
-Positive = Annotated[int, Field(gt=0)]
-Seconds = Annotated[float, Field(gt=0)]
-Amount = Annotated[float, Field(ge=0)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Limits(_Section):
-    """A provider's quota. What is left out is not limited.
-
-    `burst_seconds` says how many seconds of quota the provider lets through at once; `interactive_reserve` is the share
-    of each bucket that bulk work leaves for calls with a client waiting.
-    """
-
-    requests_per_minute: Positive | None = None
-    tokens_per_minute: Positive | None = None
-    burst_seconds: Seconds = 60.0
-    interactive_reserve: Annotated[float, Field(ge=0, lt=1)] = 0.05
-
-
-class Timeouts(_Section):
-    """Seconds an upstream call may take: to connect, to the first chunk, between two chunks, and in all."""
-
-    connect: Seconds = 5.0
-    first_chunk: Seconds = 120.0
-    between_chunks: Seconds = 60.0
-    total: Seconds = 600.0
-
-
-class ProviderConfig(_Section):
-    """One upstream account: where it is, which wire format it speaks, and what it allows."""
-
-    wire_format: Literal["openai", "anthropic"]
-    base_url: str
-    api_key: SecretStr | None = None
-    headers: dict[str, str] = {}
-    limits: Limits = Limits()
-    timeouts: Timeouts = Timeouts()
-
-    @field_validator("base_url")
-    @classmethod
-    def _http(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https://")
-        return value.rstrip("/")
-
-
-class Price(_Section):
-    """US dollars per million tokens. Cached input falls back to the input price."""
-
-    input: Amount
-    output: Amount
-    cached_input: Amount | None = None
-
-
-class ModelConfig(_Section):
-    """A public model name: the provider that serves it and what it is called there."""
-
-    provider: str
-    upstream_model: str | None = None
-    price: Price | None = None
-    context: Positive | None = None
-    max_output: Positive | None = None
-    quality: Amount | None = None
-    limits: Limits | None = None
-
-
-class KeyConfig(_Section):
-    """A static API key, for set-ups without the admin API."""
-
-    key: SecretStr
-    tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "default"
-    tier: str = "unlimited"
-
-    @field_validator("key")
-    @classmethod
-    def _long_enough(cls, value: SecretStr) -> SecretStr:
-        if len(value.get_secret_value()) < 8:
-            raise ValueError("must have at least 8 characters")
-        return value
-
-
-class WebhookEndpointConfig(_Section):
-    """A static receiver. Being the operator's own, it may be on plain http and on this host."""
-
-    url: str
-    secret: SecretStr
-    events: list[str] = []
-    tenant: str | None = None
-
-    @field_validator("secret")
-    @classmethod
-    def _standard_webhooks(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith("whsec_"):
-            raise ValueError("must be `whsec_` and base64 of 24 to 64 bytes")
-        return value
-
-
-class WebhooksConfig(_Section):
-    """Where events go and how often a failed delivery is tried again (seconds before each retry, jittered)."""
-
-    endpoints: list[WebhookEndpointConfig] = []
-    retry_schedule: list[Seconds] = [2, 10, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 43200]
-    timeout: Seconds = 15.0
-    allow_networks: list[IPv4Network | IPv6Network] = []
-
-
-class TierConfig(_Section):
-    """What one tenant may use; what is left out is not limited."""
-
-    requests_per_minute: Positive | None = None
-    tokens_per_minute: Positive | None = None
-    weight: Annotated[float, Field(gt=0)] = 1.0
-
-
-class WorkerConfig(_Section):
-    """How much one worker process takes on."""
-
-    permits: Positive = 400
-    slice_size: Positive = 50
-    max_attempts: Positive = 5
-    max_recoveries: Positive = 5
-
-
-class BatchesConfig(_Section):
-    """What one batch may hold; the defaults are OpenAI's documented limits."""
-
-    max_requests: Positive = 50_000
-    max_file_bytes: Positive = 200_000_000
-    max_upload_bytes: Positive = 512_000_000
-
-
-class Config(_Section):
-    """The whole of `penstock.yaml`."""
-
-    providers: dict[str, ProviderConfig] = {}
-    models: dict[str, ModelConfig] = {}
-    tiers: dict[str, TierConfig] = {}
-    keys: list[KeyConfig] = []
-    webhooks: WebhooksConfig = WebhooksConfig()
-    worker: WorkerConfig = WorkerConfig()
-    batches: BatchesConfig = BatchesConfig()
-
-    @model_validator(mode="after")
-    def _references(self) -> "Config":
-        for name, model in self.models.items():
-            if model.provider not in self.providers:
-                known = ", ".join(sorted(self.providers)) or "none"
-                raise ValueError(
-                    f"models.{name}.provider: there is no provider `{model.provider}` (configured: {known})"
-                )
-        for name in self.providers:
-            if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name):
-                raise ValueError(f"providers.{name}: a provider's name is 1 to 40 letters, digits, `-` or `_`")
-        for index, key in enumerate(self.keys):
-            if key.tier != "unlimited" and key.tier not in self.tiers:
-                raise ValueError(f"keys[{index}].tier: there is no tier `{key.tier}`")
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,10 +60,13 @@ def parse_config(raw: Any, source: str) -> Config:
     """
     if not isinstance(raw, dict):
         raise ConfigError(f"{source}: the top level must be a mapping of sections such as `providers` and `models`")
-    missing: list[str] = []
-    expanded = _expand(raw, "", missing)
-    if missing:
-        raise ConfigError(f"{source}: " + "; ".join(missing))
+    wrong: list[str] = []
+    expanded = _expand(raw, "", wrong)
+    if isinstance(expanded.get("providers"), dict):
+        rows = expanded["providers"].items()
+        expanded["providers"] = {name: _with_vendor(row, f"providers.{name}", wrong) for name, row in rows}
+    if wrong:
+        raise ConfigError(f"{source}: " + "; ".join(wrong))
     try:
         return Config.model_validate(expanded)
     except ValidationError as error:
@@ -259,6 +103,27 @@ def _expand(value: Any, where: str, missing: list[str]) -> Any:
         return found or ""
 
     return _VARIABLE.sub(variable, value)
+
+
+def _with_vendor(row: Any, where: str, wrong: list[str]) -> Any:
+    """A provider's row with what its vendor's has and it leaves out, the key included."""
+    if not isinstance(row, dict) or "vendor" not in row:
+        return row
+    vendor = catalogue.VENDORS.get(row["vendor"])
+    if vendor is None:
+        near = difflib.get_close_matches(str(row["vendor"]), catalogue.VENDORS, n=1)
+        hint = f" (did you mean `{near[0]}`?)" if near else ""
+        wrong.append(f"{where}.vendor: there is no vendor `{row['vendor']}` in the catalogue{hint}")
+        return row
+    merged = {"wire_format": vendor.wire_format, "base_url": vendor.base_url, "quirks": vendor.quirks} | row
+    if vendor.key_variable is not None and "api_key" not in row:
+        key = os.environ.get(vendor.key_variable)
+        if not key:
+            wrong.append(
+                f"{where}.api_key: is not given, and the environment variable {vendor.key_variable} is not set"
+            )
+        merged["api_key"] = key
+    return merged
 
 
 def _explain(problem: Any) -> str:

@@ -8,12 +8,12 @@ from uuid import UUID
 import structlog
 
 from penstock.broker import Doorbell
+from penstock.configuration import Config
 from penstock.errors import Unavailable
 from penstock.limits.buckets import DeploymentLimits
 from penstock.limits.quota import Quota
 from penstock.providers.deployments import Deployment, Deployments
 from penstock.rules.fairness import Contender, rejoin, share
-from penstock.settings import Config
 from penstock.store import backlog, flows, jobs
 from penstock.store.backlog import Queued
 from penstock.store.database import Database

@@ -9,10 +9,10 @@ from uuid import UUID
 import structlog
 
 from penstock.broker import Doorbell, queue_name
+from penstock.configuration import Config
 from penstock.errors import Unavailable
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
-from penstock.settings import Config
 from penstock.store import backlog, batches, flows, jobs, workers
 from penstock.store.batches import Batch
 from penstock.store.database import Database

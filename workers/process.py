@@ -84,7 +84,7 @@ class WorkerProcess:
         self._providers = make_providers(config)
         limits = {name: DeploymentLimits.of(config, name) for name in config.models}
         self._quota = Quota(self._redis, SpentBy(self._database, deployments.upstreams()))
-        caller = Caller(self._providers, limits, self._quota, Calibration(), config.worker.max_attempts)
+        caller = Caller(self._providers, limits, self._quota, Calibration(), config.retries.bulk.max_attempts)
         writer = StreamWriter(self._redis, self.worker_id)
         commit = GroupCommit(self._database, self.worker_id, LINGER_SECONDS[self.lane], self._finalize)
         self.runtime = WorkerRuntime(

@@ -1,8 +1,9 @@
 """The words every room speaks: messages, request, events, usage, result."""
 
+from penstock.completion.embedding import EmbeddingRequest, EmbeddingResult
 from penstock.completion.events import CompletionEvent, Finished, PartDelta, PartKind, PartStarted
-from penstock.completion.messages import Image, Message, Part, Text, ToolCall, ToolResult
-from penstock.completion.request import CompletionRequest, ResponseFormat, Tool, ToolChoice
+from penstock.completion.messages import Document, Image, Message, Part, Reasoning, Text, ToolCall, ToolResult
+from penstock.completion.request import CompletionRequest, ReasoningEffort, ResponseFormat, Tool, ToolChoice
 from penstock.completion.result import CompletionResult, ResultBuilder, ResultPart, TraceEntry
 from penstock.completion.usage import Usage
 
@@ -10,6 +11,9 @@ __all__ = [
     "CompletionEvent",
     "CompletionRequest",
     "CompletionResult",
+    "Document",
+    "EmbeddingRequest",
+    "EmbeddingResult",
     "Finished",
     "Image",
     "Message",
@@ -17,6 +21,8 @@ __all__ = [
     "PartDelta",
     "PartKind",
     "PartStarted",
+    "Reasoning",
+    "ReasoningEffort",
     "ResponseFormat",
     "ResultBuilder",
     "ResultPart",

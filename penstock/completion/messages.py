@@ -24,12 +24,35 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """A document to read, such as a PDF: a `url`, or base64 `data` with its `media_type`."""
+
+    url: str | None = None
+    data: str | None = None
+    media_type: str | None = None
+    filename: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """What the model thought in an earlier turn. `signature` is the vendor's seal, which it wants back unchanged.
+
+    A redacted one has no text: its signature holds it, encrypted.
+    """
+
+    text: str
+    signature: str | None = None
+    redacted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCall:
     """The model asks for a tool. `arguments` is JSON text, exactly as the model wrote it."""
 
     id: str
     name: str
     arguments: str
+    signature: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +61,11 @@ class ToolResult:
 
     call_id: str
     content: str
+    images: tuple[Image, ...] = ()
+    is_error: bool = False
 
 
-Part = Text | Image | ToolCall | ToolResult
+Part = Text | Image | Document | Reasoning | ToolCall | ToolResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from penstock.completion.messages import Message
 
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:
@@ -56,6 +58,9 @@ class CompletionRequest:
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
+    #: how much the model may think: in words, and for vendors that count it in tokens of the answer's limit
+    reasoning_effort: ReasoningEffort | None = None
+    reasoning_tokens: int | None = None
     user: str | None = None
     #: fields of the caller's own dialect that have no neutral meaning; forwarded where the wire format is the same
     extra: dict[str, Any] = field(default_factory=dict)

@@ -11,13 +11,14 @@ from typing import Any
 from penstock.completion.events import CompletionEvent, Finished, FinishReason, PartDelta, PartKind, PartStarted
 from penstock.completion.usage import Usage
 
-#: (part, characters of the delta, logprob entries of the delta); a part starts at its first entry
+#: (part, characters of the delta, logprob entries of the delta); a part starts at its first entry, and -1 characters
+#: say that its signature came here
 TraceEntry = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class ResultPart:
-    """One complete part: `text` is the text, or a tool call's JSON arguments."""
+    """One complete part: `text` is the text, or a tool call's JSON arguments; `signature` is as in `PartDelta`."""
 
     kind: PartKind
     text: str
@@ -25,6 +26,7 @@ class ResultPart:
     id: str | None = None
     name: str | None = None
     logprobs: tuple[dict[str, Any], ...] = ()
+    signature: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,9 @@ class CompletionResult:
                 yield PartStarted(index, part.kind, part.choice, part.id, part.name)
                 if size == 0 and tokens == 0:
                     continue
+            if size < 0:
+                yield PartDelta(index, "", (), part.signature)
+                continue
             at, token = ends[index]
             ends[index] = (at + size, token + tokens)
             yield PartDelta(index, part.text[at : at + size], part.logprobs[token : token + tokens])
@@ -62,7 +67,7 @@ class CompletionResult:
     def to_json(self) -> dict[str, Any]:
         """A JSON object; see `from_json`."""
         return {
-            "parts": [[p.kind, p.text, p.choice, p.id, p.name, list(p.logprobs)] for p in self.parts],
+            "parts": [[p.kind, p.text, p.choice, p.id, p.name, list(p.logprobs), p.signature] for p in self.parts],
             "trace": self.trace,
             "finish_reasons": self.finish_reasons,
             "usage": self.usage.to_json(),
@@ -74,7 +79,7 @@ class CompletionResult:
     def from_json(cls, value: dict[str, Any]) -> "CompletionResult":
         """The inverse of `to_json`."""
         return cls(
-            parts=tuple(ResultPart(k, t, c, i, n, tuple(lp)) for k, t, c, i, n, lp in value["parts"]),
+            parts=tuple(ResultPart(k, t, c, i, n, tuple(lp), s) for k, t, c, i, n, lp, s in value["parts"]),
             trace=tuple((p, s, t) for p, s, t in value["trace"]),
             finish_reasons=tuple(value["finish_reasons"]),
             usage=Usage.from_json(value["usage"]),
@@ -90,6 +95,7 @@ class ResultBuilder:
         self._started: list[PartStarted] = []
         self._texts: list[list[str]] = []
         self._logprobs: list[list[dict[str, Any]]] = []
+        self._signatures: dict[int, str] = {}
         self._trace: list[TraceEntry] = []
         self._finished: Finished | None = None
         self.upstream_model: str | None = None
@@ -103,7 +109,8 @@ class ResultBuilder:
         """Take one more event.
 
         Raises:
-            ValueError: the events are out of order (a delta of a part that was not started, or anything after the end).
+            ValueError: the events are out of order (a delta of a part that was not started, or anything after the end),
+                or a signature came twice.
         """
         if self._finished is not None:
             raise ValueError("an event after the end of the answer")
@@ -119,6 +126,12 @@ class ResultBuilder:
                 raise ValueError(f"a delta of part {event.part}, which was not started")
             self._texts[event.part].append(event.text)
             self._logprobs[event.part].extend(event.logprobs)
+            if event.signature is not None:
+                if event.text or event.logprobs or event.part in self._signatures:
+                    raise ValueError(f"the signature of part {event.part} must come once, and alone")
+                self._signatures[event.part] = event.signature
+                self._trace.append((event.part, -1, 0))
+                return
             self._trace.append((event.part, len(event.text), len(event.logprobs)))
         else:
             self._finished = event
@@ -126,7 +139,7 @@ class ResultBuilder:
     def build(self) -> CompletionResult:
         """The result of the events so far."""
         parts = tuple(
-            ResultPart(s.kind, "".join(texts), s.choice, s.id, s.name, tuple(logprobs))
+            ResultPart(s.kind, "".join(texts), s.choice, s.id, s.name, tuple(logprobs), self._signatures.get(s.part))
             for s, texts, logprobs in zip(self._started, self._texts, self._logprobs, strict=True)
         )
         end = self._finished

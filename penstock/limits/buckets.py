@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from penstock.configuration import Config, Limits
 from penstock.errors import InvalidRequest
 from penstock.redis import PREFIX
-from penstock.settings import Config, Limits
 
 #: how many ms ahead quota may be reserved: a dead worker wastes no more, and nobody queues behind a longer debt
 HORIZON_MS = 2000

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from penstock.completion import (
     CompletionEvent,
@@ -20,7 +20,7 @@ from penstock.completion.events import FinishReason
 from penstock.providers.anthropic_messages_request import build
 from penstock.providers.exchange import StreamReader, WireProvider, encode
 from penstock.providers.failures import ErrorFrame
-from penstock.providers.sse import ServerSentEvent
+from penstock.providers.framing import WireEvent
 
 #: the version whose requests still have sampling parameters
 API_VERSION = "2023-06-01"
@@ -36,24 +36,23 @@ FINISH_REASONS: dict[str, FinishReason] = {
     "refusal": "refusal",
 }
 
-#: the block types that are parts, and the field that holds what they start with. Others (encrypted thinking, results
-#: of the vendor's own tools) have no neutral form and are passed over.
+#: the block types that are parts, and the field that holds what they start with. Others (results of the vendor's own
+#: tools) have no neutral form and are passed over.
 _KINDS: dict[str, tuple[PartKind, str]] = {
     "text": ("text", "text"),
     "thinking": ("reasoning", "thinking"),
+    "redacted_thinking": ("reasoning", ""),
     "tool_use": ("tool_call", ""),
 }
-#: a delta's type and the field that holds its text; signatures and citations are passed over
+#: a delta's type and the field that holds its text; citations are passed over
 _DELTAS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 
 
 class AnthropicMessages(WireProvider):
     """The adapter of wire format `anthropic`: `POST {base_url}/v1/messages`; a `/v1` at the base URL's end is kept."""
 
-    path: ClassVar[str] = "/v1/messages"
-
-    def _path(self, base_url: str) -> str:
-        return self.path.removeprefix("/v1") if base_url.endswith("/v1") else self.path
+    def _path(self, upstream_model: str, *, stream: bool) -> str:  # noqa: ARG002 — see WireProvider
+        return "/messages" if self.config.base_url.endswith("/v1") else "/v1/messages"
 
     def _credentials(self, key: str) -> dict[str, str]:
         return {"anthropic-version": API_VERSION} | ({"x-api-key": key} if key else {})
@@ -107,7 +106,7 @@ class MessagesReader:
         self._finish_reason: FinishReason | None = None
         self._stop_sequence: str | None = None
 
-    def read(self, event: ServerSentEvent) -> Iterator[CompletionEvent]:
+    def read(self, event: WireEvent) -> Iterator[CompletionEvent]:
         """See `StreamReader.read`. Events of other types (`ping`, and what may be added) are passed over."""
         data = event.data.strip()
         if not data:
@@ -140,9 +139,13 @@ class MessagesReader:
             opened.input = block.get("input") or {}
             yield PartStarted(opened.part, kind, 0, block["id"], block["name"])
             return
-        yield PartStarted(opened.part, kind)
+        redacted = block["type"] == "redacted_thinking"
+        yield PartStarted(opened.part, kind, 0, None, "redacted" if redacted else None)
         if block.get(held):
             yield PartDelta(opened.part, block[held])
+        sealed = block.get("data" if redacted else "signature")
+        if sealed:
+            yield PartDelta(opened.part, "", (), sealed)
 
     def stop(self, index: int) -> Iterator[CompletionEvent]:
         """A block ends. A tool call without fragments has the input it began with: `{}` where it takes none."""
@@ -166,6 +169,9 @@ class MessagesReader:
 
     def _delta(self, index: int, delta: dict[str, Any]) -> Iterator[CompletionEvent]:
         opened = self._blocks.get(index)
+        if opened is not None and delta["type"] == "signature_delta" and delta.get("signature"):
+            yield PartDelta(opened.part, "", (), delta["signature"])
+            return
         text = delta.get(_DELTAS.get(delta["type"], ""))
         if opened is not None and text:
             opened.input = None

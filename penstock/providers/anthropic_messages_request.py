@@ -4,9 +4,22 @@ What the format cannot say is refused by name. Passed over are only hints that c
 a message, the `detail` of an image, and the name and strictness of a JSON schema (schemas are always kept to there).
 """
 
+import base64
 from typing import Any
 
-from penstock.completion import CompletionRequest, Image, Message, Part, Text, Tool, ToolCall, ToolResult
+from penstock.completion import (
+    CompletionRequest,
+    Document,
+    Image,
+    Message,
+    Part,
+    Reasoning,
+    ReasoningEffort,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
 from penstock.completion.encoding import loads
 from penstock.errors import InvalidRequest
 
@@ -23,6 +36,15 @@ OWN_FIELDS = {
     "output_config",
     "speed",
     "thinking",
+}
+#: this format has fewer words for how much to think
+_EFFORTS: dict[ReasoningEffort, str] = {
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "max",
+    "max": "max",
 }
 _CHOICES = {"auto": "auto", "none": "none", "required": "any", "tool": "tool"}
 
@@ -54,6 +76,7 @@ def build(request: CompletionRequest, upstream_model: str, *, stream: bool, max_
     if request.user is not None:
         body["metadata"] = {"user_id": request.user}
     _add_tools(body, request)
+    _add_thinking(body, request)
     if request.response_format is not None and request.response_format.kind == "json_schema":
         form = {"type": "json_schema", "schema": request.response_format.schema or {"type": "object"}}
         body["output_config"] = {**(body.get("output_config") or {}), "format": form}
@@ -79,6 +102,19 @@ def _refuse(request: CompletionRequest) -> None:
             "The model's provider has no `json_object` format; ask for `json_schema` with a schema.",
             param="response_format",
         )
+
+
+def _add_thinking(body: dict[str, Any], request: CompletionRequest) -> None:
+    """A budget in tokens says more than a word, and the format's own field more than both."""
+    if "thinking" in body:
+        return
+    if request.reasoning_tokens is not None:
+        body["thinking"] = {"type": "enabled", "budget_tokens": request.reasoning_tokens}
+    elif request.reasoning_effort == "none":
+        body["thinking"] = {"type": "disabled"}
+    elif request.reasoning_effort is not None:
+        body["thinking"] = {"type": "adaptive"}
+        body["output_config"] = {"effort": _EFFORTS[request.reasoning_effort], **(body.get("output_config") or {})}
 
 
 def _add_tools(body: dict[str, Any], request: CompletionRequest) -> None:
@@ -122,8 +158,7 @@ def _turns(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
         if message.role == "system":
             continue
         role = "assistant" if message.role == "assistant" else "user"
-        # Empty texts are refused by the vendor and say nothing.
-        blocks = [_block(part, role) for part in message.parts if not (isinstance(part, Text) and not part.text)]
+        blocks = [_block(part, role) for part in message.parts if not _is_mute(part)]
         if not blocks:
             continue
         if turns and turns[-1]["role"] == role:
@@ -136,16 +171,50 @@ def _turns(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
     return turns
 
 
+def _is_mute(part: Part) -> bool:
+    """Empty texts are refused by the vendor and say nothing; so is thinking that it did not sign itself."""
+    return (isinstance(part, Text) and not part.text) or (isinstance(part, Reasoning) and part.signature is None)
+
+
 def _block(part: Part, role: str) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
     if isinstance(part, ToolCall):
         return {"type": "tool_use", "id": part.id, "name": part.name, "input": _arguments(part)}
     if isinstance(part, ToolResult):
-        return {"type": "tool_result", "tool_use_id": part.call_id, "content": part.content}
+        return _tool_result(part)
+    if isinstance(part, Reasoning):
+        if part.redacted:
+            return {"type": "redacted_thinking", "data": part.signature}
+        return {"type": "thinking", "thinking": part.text, "signature": part.signature}
     if role == "assistant":
-        raise InvalidRequest("A message of role `assistant` cannot hold an image.", param="messages")
+        raise InvalidRequest("A message of role `assistant` cannot hold an image or a document.", param="messages")
+    if isinstance(part, Document):
+        return _document(part)
     return {"type": "image", "source": _source(part)}
+
+
+def _tool_result(part: ToolResult) -> dict[str, Any]:
+    content: Any = part.content
+    if part.images:
+        texts = [{"type": "text", "text": part.content}] if part.content else []
+        content = [*texts, *({"type": "image", "source": _source(image)} for image in part.images)]
+    result = {"type": "tool_result", "tool_use_id": part.call_id, "content": content}
+    return result | ({"is_error": True} if part.is_error else {})
+
+
+def _document(document: Document) -> dict[str, Any]:
+    source = _source(document)
+    if source.get("media_type") == "text/plain":
+        source = {"type": "text", "media_type": "text/plain", "data": _plain_text(source["data"])}
+    return {"type": "document", "source": source} | ({"title": document.filename} if document.filename else {})
+
+
+def _plain_text(data: str) -> str:
+    try:
+        return base64.b64decode(data, validate=True).decode()
+    except ValueError as error:
+        raise InvalidRequest("A text document must be base64 of UTF-8.", param="messages") from error
 
 
 def _arguments(call: ToolCall) -> dict[str, Any]:
@@ -158,15 +227,16 @@ def _arguments(call: ToolCall) -> dict[str, Any]:
     return value
 
 
-def _source(image: Image) -> dict[str, Any]:
-    data, media_type = image.data, image.media_type
-    if image.url is not None and not image.url.startswith("data:"):
-        return {"type": "url", "url": image.url}
-    if image.url is not None:
-        head, _, data = image.url.removeprefix("data:").partition(",")
+def _source(part: Image | Document) -> dict[str, Any]:
+    what = "An image" if isinstance(part, Image) else "A document"
+    data, media_type = part.data, part.media_type
+    if part.url is not None and not part.url.startswith("data:"):
+        return {"type": "url", "url": part.url}
+    if part.url is not None:
+        head, _, data = part.url.removeprefix("data:").partition(",")
         media_type, _, coding = head.partition(";")
         if not coding.endswith("base64"):
-            raise InvalidRequest("An image in a data URL must be base64.", param="messages")
+            raise InvalidRequest(f"{what} in a data URL must be base64.", param="messages")
     if not data or not media_type:
-        raise InvalidRequest("An image needs a url, or base64 data and its media type.", param="messages")
+        raise InvalidRequest(f"{what} needs a url, or base64 data and its media type.", param="messages")
     return {"type": "base64", "media_type": media_type, "data": data}

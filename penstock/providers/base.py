@@ -3,7 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping
 
-from penstock.completion import CompletionEvent, CompletionRequest, CompletionResult
+from penstock.completion import (
+    CompletionEvent,
+    CompletionRequest,
+    CompletionResult,
+    EmbeddingRequest,
+    EmbeddingResult,
+)
 
 #: is told the status and headers of every upstream answer; the names of headers are found in any case
 OnHeaders = Callable[[int, Mapping[str, str]], None]
@@ -37,6 +43,17 @@ class Provider(ABC):
         Raises:
             InvalidRequest: see `complete`.
             ProviderError: the call failed, before the first event or after any.
+        """
+
+    @abstractmethod
+    async def embed(
+        self, request: EmbeddingRequest, upstream_model: str, *, on_headers: OnHeaders | None = None
+    ) -> EmbeddingResult:
+        """Turn texts into vectors, one for each input.
+
+        Raises:
+            InvalidRequest: the provider has no embeddings, or its wire format cannot say what is asked for.
+            ProviderError: see `complete`.
         """
 
     @abstractmethod

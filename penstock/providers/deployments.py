@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from penstock.configuration import Config, ModelConfig, Price, ProviderConfig
 from penstock.errors import ModelNotFound
-from penstock.settings import Config, ModelConfig, Price, ProviderConfig
 
 
 @dataclass(frozen=True, slots=True)

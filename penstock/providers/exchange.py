@@ -1,21 +1,33 @@
-"""What all wire formats have in common: one POST, a plain answer or a stream of events, time limits, errors."""
+"""What all wire formats have in common: one POST, a plain answer or a stream of events, time limits, errors.
+
+A wire format is a subclass of `WireProvider` that says where to post, how to authenticate, and how bodies are written
+and read. Everything it may override is listed there; nothing of it does I/O.
+"""
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import httpx
 import orjson
 
-from penstock.completion import CompletionEvent, CompletionRequest, CompletionResult, Finished
+from penstock.completion import (
+    CompletionEvent,
+    CompletionRequest,
+    CompletionResult,
+    EmbeddingRequest,
+    EmbeddingResult,
+    Finished,
+)
 from penstock.completion.encoding import dumps
-from penstock.errors import ConfigError
+from penstock.configuration import ProviderConfig, Timeouts
+from penstock.errors import ConfigError, InvalidRequest, ProviderError
 from penstock.providers.base import OnHeaders, Provider
-from penstock.providers.failures import MALFORMED, ErrorFrame, Failures
-from penstock.providers.sse import ServerSentEvent, SSEDecoder
-from penstock.settings import ProviderConfig, Timeouts
+from penstock.providers.failures import MALFORMED, ErrorFrame, Failures, FailureTable, VendorError
+from penstock.providers.framing import Decoder, WireEvent
+from penstock.providers.sse import SSEDecoder
 
 T = TypeVar("T")
 
@@ -32,7 +44,7 @@ class StreamReader(Protocol):
     #: the format's own end mark was read
     ended: bool
 
-    def read(self, event: ServerSentEvent) -> Iterator[CompletionEvent]:
+    def read(self, event: WireEvent) -> Iterator[CompletionEvent]:
         """The parts and deltas in one event."""
         ...
 
@@ -42,7 +54,7 @@ class StreamReader(Protocol):
 
 
 class WireProvider(Provider):
-    """A provider behind HTTP. A wire format adds where to post, how to authenticate, and how to write and read bodies.
+    """A provider behind HTTP.
 
     `max_output` holds the most tokens an upstream model can answer with, where that is known.
 
@@ -53,7 +65,10 @@ class WireProvider(Provider):
         ConfigError: the base URL is not one.
     """
 
-    path: ClassVar[str]
+    #: what the vendor's statuses and codes mean where the common table does not say, or says otherwise
+    failures: ClassVar[FailureTable] = {}
+    #: the media type of its streams
+    stream_type: ClassVar[str] = "text/event-stream"
 
     def __init__(
         self,
@@ -64,24 +79,27 @@ class WireProvider(Provider):
         max_output: Mapping[str, int] | None = None,
     ) -> None:
         self.name = name
+        self.config = config
         self._client = client
         self._timeouts = config.timeouts
         self._max_output = max_output or {}
         key = config.api_key.get_secret_value() if config.api_key else ""
         # Short values are no secrets, and cutting them out would only garble messages.
         secrets = [value for value in (key, *config.headers.values()) if len(value) >= 8]
-        self._failures = Failures(name, tuple(secrets))
+        self._failures = Failures(name, tuple(secrets), self.failures)
         try:
-            self._url = httpx.URL(config.base_url + self._path(config.base_url))
+            base = httpx.URL(config.base_url)
         except httpx.InvalidURL as error:
             raise ConfigError(f"providers.{name}.base_url: {error}") from error
+        self.host = base.host
+        self._urls: dict[str, httpx.URL] = {}
         common = {"user-agent": _USER_AGENT, "content-type": "application/json", **self._credentials(key)}
         # httpx adds the host at the end of every request's headers unless it is there.
-        common |= {"host": self._url.netloc.decode("ascii")} | {k.lower(): v for k, v in config.headers.items()}
+        common |= {"host": base.netloc.decode("ascii")} | {k.lower(): v for k, v in config.headers.items()}
         self._plain_headers = httpx.Headers(common | {"accept": "application/json", "accept-encoding": "gzip, deflate"})
         # A compressed stream may sit in somebody's buffer until a block is full.
         self._stream_headers = httpx.Headers(
-            common | {"accept": "text/event-stream", "accept-encoding": "identity", "cache-control": "no-cache"}
+            common | {"accept": self.stream_type, "accept-encoding": "identity", "cache-control": "no-cache"}
         )
         # How long the rest may take is measured here: the transport knows one limit for every wait.
         limits = {"connect": config.timeouts.connect, "read": None, "write": None, "pool": None}
@@ -92,15 +110,19 @@ class WireProvider(Provider):
     ) -> CompletionResult:
         """See `Provider.complete`."""
         content = encode(self._body(request, upstream_model, stream=False))
-        try:
-            async with asyncio.timeout(self._timeouts.total):
-                response = await self._send(content, self._plain_headers)
-                async with aclosing(response):
-                    await self._check(response, on_headers)
-                    body = await self._whole(response)
-        except TimeoutError as error:
-            raise self._failures.late("no whole answer", self._timeouts.total) from error
-        return self._understood(body, request)
+        body = await self._exchanged(self._path(upstream_model, stream=False), content, on_headers)
+        return self._understood(lambda: self._answer(body, request))
+
+    async def embed(
+        self, request: EmbeddingRequest, upstream_model: str, *, on_headers: OnHeaders | None = None
+    ) -> EmbeddingResult:
+        """See `Provider.embed`."""
+        content = encode(self._embedding_body(request, upstream_model))
+        body = await self._exchanged(self._embedding_path(upstream_model), content, on_headers)
+        result = self._understood(lambda: self._embedding_answer(body, request))
+        if len(result.vectors) != len(request.inputs):
+            raise self._failures.broken(f"it has {len(result.vectors)} vectors for {len(request.inputs)} inputs")
+        return result
 
     async def stream(
         self, request: CompletionRequest, upstream_model: str, *, on_headers: OnHeaders | None = None
@@ -108,17 +130,19 @@ class WireProvider(Provider):
         """See `Provider.stream`."""
         content = encode(self._body(request, upstream_model, stream=True))
         clock = _StreamClock(self._timeouts, self._failures)
-        response = await clock.limit(self._send(content, self._stream_headers))
+        path = self._path(upstream_model, stream=True)
+        response = await clock.limit(self._send(path, content, self._stream_headers))
         async with aclosing(response):
             await clock.limit(self._check(response, on_headers))
             if response.headers.get("content-type", "").startswith("application/json"):
                 # This server does not stream, or says in a 200 that it failed.
-                result = self._understood(await clock.limit(self._whole(response)), request)
+                body = await clock.limit(self._whole(response))
+                result = self._understood(lambda: self._answer(body, request))
                 for part in result.events():
                     yield part
                 yield Finished(result.finish_reasons, result.usage, result.stop_sequence)
                 return
-            reader, decoder = self._reader(request), SSEDecoder()
+            reader, decoder = self._reader(request), self._decoder()
             async with aclosing(_chunks(response)) as chunks:
                 while not reader.ended:
                     chunk = await clock.limit(self._next(chunks))
@@ -135,12 +159,19 @@ class WireProvider(Provider):
         """See `Provider.close`."""
         await self._client.aclose()
 
-    def _path(self, base_url: str) -> str:  # noqa: ARG002 — for formats whose base URL has several customs
-        return self.path
+    # What a wire format says. Readers of answers may raise what `MALFORMED` names, or `ErrorFrame`.
+
+    @abstractmethod
+    def _path(self, upstream_model: str, *, stream: bool) -> str:
+        """Where completions are posted: what follows the base URL, a query included."""
 
     @abstractmethod
     def _credentials(self, key: str) -> dict[str, str]:
-        """The headers that say who asks; the key is empty for a provider without one."""
+        """The headers that say who asks, and others that never change; the key is empty for a provider without one."""
+
+    def _signed(self, url: httpx.URL, headers: httpx.Headers, content: bytes) -> httpx.Headers:  # noqa: ARG002
+        """The headers of one request, for formats that sign each."""
+        return headers
 
     @abstractmethod
     def _body(self, request: CompletionRequest, upstream_model: str, *, stream: bool) -> dict[str, Any]:
@@ -148,14 +179,51 @@ class WireProvider(Provider):
 
     @abstractmethod
     def _answer(self, body: bytes, request: CompletionRequest) -> CompletionResult:
-        """A plain answer. May raise what `MALFORMED` names, or `ErrorFrame`."""
+        """A plain answer."""
+
+    def _decoder(self) -> Decoder:
+        """The framing of a stream."""
+        return SSEDecoder()
 
     @abstractmethod
     def _reader(self, request: CompletionRequest) -> StreamReader:
         """A reader for one stream."""
 
-    async def _send(self, content: bytes, headers: httpx.Headers) -> httpx.Response:
-        request = httpx.Request("POST", self._url, headers=headers, content=content, extensions=self._extensions)
+    def _refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> VendorError:  # noqa: ARG002
+        """What an answer that is not a success says."""
+        return VendorError.of_body(body)
+
+    def _embedding_path(self, upstream_model: str) -> str:  # noqa: ARG002
+        """As `_path`, for embeddings."""
+        raise InvalidRequest("The model's provider has no embeddings.", param="model")
+
+    def _embedding_body(self, request: EmbeddingRequest, upstream_model: str) -> dict[str, Any]:  # noqa: ARG002
+        """As `_body`, for embeddings."""
+        raise InvalidRequest("The model's provider has no embeddings.", param="model")
+
+    def _embedding_answer(self, body: bytes, request: EmbeddingRequest) -> EmbeddingResult:
+        """As `_answer`, for embeddings."""
+        raise NotImplementedError
+
+    # How it is carried out.
+
+    async def _exchanged(self, path: str, content: bytes, on_headers: OnHeaders | None) -> bytes:
+        """The whole body of a plain answer."""
+        try:
+            async with asyncio.timeout(self._timeouts.total):
+                response = await self._send(path, content, self._plain_headers)
+                async with aclosing(response):
+                    await self._check(response, on_headers)
+                    return await self._whole(response)
+        except TimeoutError as error:
+            raise self._failures.late("no whole answer", self._timeouts.total) from error
+
+    async def _send(self, path: str, content: bytes, headers: httpx.Headers) -> httpx.Response:
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = httpx.URL(self.config.base_url + path)
+        headers = self._signed(url, headers, content)
+        request = httpx.Request("POST", url, headers=headers, content=content, extensions=self._extensions)
         try:
             return await self._client.send(request, stream=True)
         except httpx.HTTPError as error:
@@ -177,8 +245,12 @@ class WireProvider(Provider):
                         break
         except httpx.HTTPError as error:
             # The status was said; only the reason for it was cut.
-            raise self._failures.refused(response.status_code, response.headers, b"".join(pieces)) from error
-        raise self._failures.refused(response.status_code, response.headers, b"".join(pieces))
+            raise self._refused(response, b"".join(pieces)) from error
+        raise self._refused(response, b"".join(pieces))
+
+    def _refused(self, response: httpx.Response, body: bytes) -> ProviderError:
+        told = self._refusal(response.status_code, response.headers, body)
+        return self._failures.refused(response.status_code, response.headers, told)
 
     async def _whole(self, response: httpx.Response) -> bytes:
         try:
@@ -187,9 +259,9 @@ class WireProvider(Provider):
         except httpx.HTTPError as error:
             raise self._failures.broken(f"it stopped half-way ({error})") from error
 
-    def _understood(self, body: bytes, request: CompletionRequest) -> CompletionResult:
+    def _understood(self, read: Callable[[], T]) -> T:
         try:
-            return self._answer(body, request)
+            return read()
         except ErrorFrame as frame:
             raise self._failures.frame(frame.error) from frame
         except MALFORMED as error:
@@ -201,7 +273,7 @@ class WireProvider(Provider):
         except httpx.HTTPError as error:
             raise self._failures.broken(f"it stopped half-way ({error})") from error
 
-    def _events(self, decoder: SSEDecoder, reader: StreamReader, chunk: bytes | None) -> Iterator[CompletionEvent]:
+    def _events(self, decoder: Decoder, reader: StreamReader, chunk: bytes | None) -> Iterator[CompletionEvent]:
         """The events in a chunk; of what is left over at the stream's end, where it is None."""
         try:
             if chunk is None:

@@ -11,6 +11,7 @@ import httpx
 
 from penstock.completion.encoding import loads
 from penstock.errors import (
+    ProviderContentRefused,
     ProviderError,
     ProviderOverloaded,
     ProviderRateLimited,
@@ -23,7 +24,11 @@ from penstock.errors import (
 
 #: (status, the vendor's code or type) → error, the most specific row first. A status of None is an error frame inside
 #: a stream that began with 200; a word of None is any.
-FAILURES: dict[tuple[int | None, str | None], type[ProviderError]] = {
+FailureTable = Mapping[tuple[int | None, str | None], type[ProviderError]]
+
+FAILURES: FailureTable = {
+    (400, "content_filter"): ProviderContentRefused,
+    (400, "content_policy_violation"): ProviderContentRefused,
     (429, "insufficient_quota"): ProviderRejected,  # an empty account does not fill up by asking again
     (429, "billing_hard_limit_reached"): ProviderRejected,
     (401, None): ProviderUnauthorized,
@@ -33,6 +38,8 @@ FAILURES: dict[tuple[int | None, str | None], type[ProviderError]] = {
     (425, None): ProviderOverloaded,
     (429, None): ProviderRateLimited,
     (504, None): ProviderTimeout,
+    (None, "content_filter"): ProviderContentRefused,
+    (None, "content_policy_violation"): ProviderContentRefused,
     (None, "insufficient_quota"): ProviderRejected,
     (None, "billing_error"): ProviderRejected,
     (None, "authentication_error"): ProviderUnauthorized,
@@ -63,7 +70,10 @@ _MESSAGE_CHARACTERS = 2000
 
 
 class ErrorFrame(Exception):
-    """Raised by a reader that finds an error where an answer should be; `error` is the vendor's error object."""
+    """Raised by a reader that finds an error where an answer should be.
+
+    `error` is the vendor's error object, or a `VendorError` where its form is not one that `VendorError.of` reads.
+    """
 
     def __init__(self, error: Any) -> None:
         super().__init__("error frame")
@@ -79,6 +89,8 @@ class VendorError:
     code: str | None = None
     param: str | None = None
     status: int | None = None
+    #: seconds, where the vendor names them in the body
+    retry_after: float | None = None
 
     @classmethod
     def of(cls, error: Any) -> "VendorError":
@@ -107,19 +119,24 @@ class VendorError:
 
 
 class Failures:
-    """Makes the errors of one provider. `secrets` are cut out of whatever the provider says."""
+    """Makes the errors of one provider.
 
-    def __init__(self, provider: str, secrets: tuple[str, ...] = ()) -> None:
+    `secrets` are cut out of whatever the provider says; `table` is the vendor's own, and goes before `FAILURES`.
+    """
+
+    def __init__(self, provider: str, secrets: tuple[str, ...] = (), table: FailureTable | None = None) -> None:
         self._provider = provider
         self._secrets = secrets
+        self._table = {**FAILURES, **(table or {})}
 
-    def refused(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+    def refused(self, status: int, headers: Mapping[str, str], told: VendorError) -> ProviderError:
         """For an answer whose status is not a success."""
-        return self._vendor(status, VendorError.of_body(body), retry_after(headers))
+        wait = retry_after(headers)
+        return self._vendor(status, told, told.retry_after if wait is None else wait)
 
     def frame(self, error: Any) -> ProviderError:
         """For an error object inside an answer that began as a success."""
-        told = VendorError.of(error)
+        told = error if isinstance(error, VendorError) else VendorError.of(error)
         return self._vendor(told.status, told, None)
 
     def unreached(self, error: Exception) -> ProviderError:
@@ -137,15 +154,24 @@ class Failures:
         return ProviderTimeout(f"The provider `{self._provider}` took too long: {what} within {seconds:g} s")
 
     def _vendor(self, status: int | None, told: VendorError, wait: float | None) -> ProviderError:
-        made = _class(status, told)
+        made = self._class(status, told)
         said = self._scrub(told.message) if told.message else f"HTTP {status}" if status else "no reason given"
         if made is ProviderUnauthorized:
             # The vendor's words often quote a part of the key.
             return made(f"The provider `{self._provider}` refused our credentials.", code=told.code)
-        if made is not ProviderRejected:
+        if not issubclass(made, ProviderRejected):
             said = f"The provider `{self._provider}` failed: {said}"
         shown = status if status is not None and 400 <= status < 500 else None
         return made(said, status=shown, param=told.param, code=told.code, retry_after=wait)
+
+    def _class(self, status: int | None, told: VendorError) -> type[ProviderError]:
+        said = [word for word in (told.code, told.type) if word is not None]
+        for word in (*said, None):
+            if (status, word) in self._table:
+                return self._table[status, word]
+        if status is None or status < 400:
+            return ProviderStreamBroken  # a redirect is no answer either
+        return ProviderRejected if status < 500 else ProviderOverloaded
 
     def _scrub(self, text: str) -> str:
         for secret in self._secrets:
@@ -172,17 +198,6 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
     except (ValueError, OverflowError):
         return None
     return max(0.0, date - (time.time() if now is None else now))
-
-
-def _class(status: int | None, told: VendorError) -> type[ProviderError]:
-    for word in (told.code, told.type):
-        if word is not None and (status, word) in FAILURES:
-            return FAILURES[status, word]
-    if (status, None) in FAILURES:
-        return FAILURES[status, None]
-    if status is None or status < 400:
-        return ProviderStreamBroken  # a redirect is no answer either
-    return ProviderRejected if status < 500 else ProviderOverloaded
 
 
 def _number(text: str | None) -> float | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from penstock.completion import (
     CompletionEvent,
@@ -20,8 +20,8 @@ from penstock.completion.events import FinishReason
 from penstock.ids import new_id
 from penstock.providers.exchange import StreamReader, WireProvider, encode
 from penstock.providers.failures import ErrorFrame
+from penstock.providers.framing import WireEvent
 from penstock.providers.openai_chat_request import build
-from penstock.providers.sse import ServerSentEvent
 
 #: hosts that know the limit of the answer's tokens by its newer name only; `max_tokens` is what all others know
 NEWER_LIMIT_HOSTS = {"api.openai.com"}
@@ -43,13 +43,14 @@ _BROKEN_OFF = {"error", "abort", "cancelled"}
 class OpenAIChat(WireProvider):
     """The adapter of wire format `openai`: `POST {base_url}/chat/completions`."""
 
-    path: ClassVar[str] = "/chat/completions"
+    def _path(self, upstream_model: str, *, stream: bool) -> str:  # noqa: ARG002 — see WireProvider
+        return "/chat/completions"
 
     def _credentials(self, key: str) -> dict[str, str]:
         return {"authorization": f"Bearer {key}"} if key else {}
 
     def _body(self, request: CompletionRequest, upstream_model: str, *, stream: bool) -> dict[str, Any]:
-        limit_field = "max_completion_tokens" if self._url.host in NEWER_LIMIT_HOSTS else "max_tokens"
+        limit_field = "max_completion_tokens" if self.host in NEWER_LIMIT_HOSTS else "max_tokens"
         return build(request, upstream_model, stream=stream, limit_field=limit_field)
 
     def _answer(self, body: bytes, request: CompletionRequest) -> CompletionResult:
@@ -96,7 +97,7 @@ class ChatReader:
         self._usage = Usage()
         self._stop_sequence: str | None = None
 
-    def read(self, event: ServerSentEvent) -> Iterator[CompletionEvent]:
+    def read(self, event: WireEvent) -> Iterator[CompletionEvent]:
         """See `StreamReader.read`."""
         data = event.data.strip()
         if data == b"[DONE]":

@@ -1,11 +1,11 @@
 """The providers of a configuration: which adapter speaks which wire format."""
 
+from penstock.configuration import Config
 from penstock.http import make_client
 from penstock.providers.anthropic_messages import AnthropicMessages
 from penstock.providers.base import Provider
 from penstock.providers.exchange import WireProvider
 from penstock.providers.openai_chat import OpenAIChat
-from penstock.settings import Config
 
 ADAPTERS: dict[str, type[WireProvider]] = {"openai": OpenAIChat, "anthropic": AnthropicMessages}
 

@@ -6,27 +6,16 @@ again before anyone decodes it.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from penstock.providers.framing import EventTooLong, WireEvent
 
 #: a single event holds one delta; a picture made by a model is the longest thing known to come in one
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
-class EventTooLong(ValueError):
-    """Raised when one event is longer than the decoder may hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerSentEvent:
-    """One event: its name (`message` when it had none) and its data lines, joined by LF."""
-
-    name: str
-    data: bytes
-
-
 class SSEDecoder:
-    """Takes the bytes of a stream in any pieces and gives its events. `id` and `retry` are not kept."""
+    """A `Decoder`; an event's data is its data lines, joined by LF. `id` and `retry` are not kept."""
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max = max_event_bytes
@@ -37,7 +26,7 @@ class SSEDecoder:
         self._after_cr = False
         self._at_start = True
 
-    def feed(self, chunk: bytes) -> Iterator[ServerSentEvent]:
+    def feed(self, chunk: bytes) -> Iterator[WireEvent]:
         """The events that end in this chunk. Exhaust it before the next call.
 
         Raises:
@@ -63,7 +52,7 @@ class SSEDecoder:
             self._grow(rest)
             self._partial.append(rest)
 
-    def finish(self) -> ServerSentEvent | None:
+    def finish(self) -> WireEvent | None:
         """The event that the end of the stream left without its blank line, if it has data.
 
         The standard drops it; servers exist that send their last event so, and one that was cut does not parse.
@@ -77,7 +66,7 @@ class SSEDecoder:
         if self._size > self._max:
             raise EventTooLong(f"an event is longer than {self._max} bytes")
 
-    def _line(self, line: bytes) -> ServerSentEvent | None:
+    def _line(self, line: bytes) -> WireEvent | None:
         if self._at_start:
             self._at_start = False
             line = line.removeprefix(_BOM)
@@ -88,6 +77,6 @@ class SSEDecoder:
             elif field == b"event":
                 self._name = value.removeprefix(b" ").decode("utf-8", "replace")
             return None
-        event = ServerSentEvent(self._name or "message", b"\n".join(self._data)) if self._data else None
+        event = WireEvent(self._name or "message", b"\n".join(self._data)) if self._data else None
         self._data, self._name, self._size = [], "", 0
         return event

@@ -8,7 +8,7 @@ from decimal import Decimal
 import genai_prices
 
 from penstock.completion.usage import Usage
-from penstock.settings import Price
+from penstock.configuration import Price
 
 _MILLION = Decimal(1_000_000)
 

@@ -16,11 +16,11 @@ from uuid import UUID
 import structlog
 
 from penstock.completion.encoding import dumps
+from penstock.configuration import Config
 from penstock.dialects import registry
 from penstock.ids import new_ids
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
-from penstock.settings import Config
 from penstock.store import batches, files, flows, jobs
 from penstock.store.batches import Batch
 from penstock.store.database import Database

@@ -8,13 +8,13 @@ import structlog
 
 from penstock.broker import Doorbell
 from penstock.completion.encoding import dumps
+from penstock.configuration import Config
 from penstock.dialects import registry
 from penstock.errors import Unavailable
 from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
 from penstock.rules.context import require_fit
-from penstock.settings import Config
 from penstock.store import flows, jobs
 from penstock.store.database import Database
 from penstock.store.jobs import NewJob

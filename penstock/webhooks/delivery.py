@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import httpx
 import structlog
 
+from penstock.configuration import WebhooksConfig
 from penstock.errors import Unavailable
-from penstock.settings import WebhooksConfig
 from penstock.store import webhooks as outbox
 from penstock.store.database import Database
 from penstock.store.webhooks import Delivery

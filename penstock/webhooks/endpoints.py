@@ -8,8 +8,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import SecretStr
 
+from penstock.configuration import WebhookEndpointConfig, WebhooksConfig
 from penstock.errors import ConfigError
-from penstock.settings import WebhookEndpointConfig, WebhooksConfig
 from penstock.store.webhooks import Subscription
 
 EVENT_TYPES = frozenset(

@@ -8,7 +8,9 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from penstock.settings import Config, load_config
+from penstock.catalogue import Quirks
+from penstock.configuration import Config, RouteConfig
+from penstock.settings import load_config
 
 VARIABLES = {
     "OPENAI_API_KEY": "sk-example-openai",
@@ -40,6 +42,10 @@ def test_the_example_shows_every_key(root: Path) -> None:
 
 def test_what_the_example_calls_a_default_is_one(example: Config) -> None:
     assert example.worker == Config().worker
+    assert example.breaker == Config().breaker
+    assert example.retries == Config().retries
+    assert example.routes["answers"].fallback_on == RouteConfig(steps=["m"]).fallback_on
+    assert example.providers["local"].quirks == Quirks(unsupported=["logit_bias"], renamed={"seed": "random_seed"})
     assert example.batches == Config().batches
     assert example.webhooks.retry_schedule == Config().webhooks.retry_schedule
     assert example.webhooks.timeout == Config().webhooks.timeout

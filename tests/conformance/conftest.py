@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from conformance.upstream import KEY, WIRES, Upstream, Wire
+from conformance.upstream import KEY, Upstream
+from conformance.wires import WIRES
+from conformance.wires.wire import Wire
 from pydantic import SecretStr
 
+from penstock.configuration import ProviderConfig, Timeouts
 from penstock.http import make_client
 from penstock.providers.base import Provider
-from penstock.settings import ProviderConfig, Timeouts
 
 
 @pytest.fixture(params=WIRES, ids=lambda wire: wire.format)
@@ -37,6 +39,7 @@ async def connect(wire: Wire, upstream: Upstream) -> AsyncIterator[Callable[...,
             base_url=base_url or upstream.url + wire.base,
             api_key=SecretStr(KEY),
             headers=headers or {},
+            **wire.config,
             timeouts=Timeouts(**limits),
         )
         made.append(wire.adapter("river", config, make_client(connections=10)))

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conformance.upstream import KEY, MANY, TEXT, Upstream, Wire, ask, head, stream, whole
+from conformance.upstream import Upstream, head, whole
+from conformance.wires.wire import MANY, TEXT, Wire, ask, streaming
 
 from penstock.completion import CompletionEvent, CompletionResult, Finished, PartDelta, PartStarted, ResultBuilder
 from penstock.providers.base import Provider
@@ -39,7 +40,7 @@ async def test_a_plain_text(wire: Wire, upstream: Upstream, provider: Provider) 
 
 
 async def test_a_streamed_text_is_the_plain_one_in_pieces(wire: Wire, upstream: Upstream, provider: Provider) -> None:
-    upstream.answers = [stream(*wire.events(TEXT))]
+    upstream.answers = [streaming(wire, *wire.events(TEXT))]
     events = await streamed(provider)
     assert events[0] == PartStarted(0, "text")
     assert [event.text for event in events if isinstance(event, PartDelta)] == ["Hel", "lo ", "the", "re"]
@@ -48,40 +49,42 @@ async def test_a_streamed_text_is_the_plain_one_in_pieces(wire: Wire, upstream: 
 
 async def test_every_kind_of_part(wire: Wire, upstream: Upstream, provider: Provider) -> None:
     """Reasoning, text that line iterators would cut, and parallel calls, one of them without arguments."""
-    reason = {"openai": "tool_calls", "anthropic": "tool_use"}[wire.format]
-    upstream.answers = [whole(wire.plain(MANY, reason)), stream(*wire.events(MANY, reason))]
+    reason = wire.tool_reason
+    upstream.answers = [whole(wire.plain(MANY, reason)), streaming(wire, *wire.events(MANY, reason))]
     plain = await provider.complete(ask(), "served")
     live = folded(await streamed(provider))
-    assert said(plain) == said(live) == list(MANY)
+    assert said(plain) == said(live) == wire.heard(MANY)
     assert plain.finish_reasons == live.finish_reasons == ("tool_calls",)
     assert plain.usage == live.usage == wire.usage
 
 
 async def test_a_stream_cut_into_single_bytes(wire: Wire, upstream: Upstream, provider: Provider) -> None:
     body = b"".join(wire.events(MANY))
-    upstream.answers = [stream(*(body[at : at + 1] for at in range(len(body))))]
-    assert said(folded(await streamed(provider))) == list(MANY)
+    upstream.answers = [streaming(wire, *(body[at : at + 1] for at in range(len(body))))]
+    assert said(folded(await streamed(provider))) == wire.heard(MANY)
 
 
 @pytest.mark.parametrize("newline", [b"\r", b"\r\n"])
 async def test_every_line_ending(wire: Wire, upstream: Upstream, provider: Provider, newline: bytes) -> None:
-    upstream.answers = [stream(b"".join(wire.events(MANY)).replace(b"\n", newline))]
-    assert said(folded(await streamed(provider))) == list(MANY)
+    upstream.answers = [streaming(wire, b"".join(wire.events(MANY)).replace(b"\n", newline))]
+    assert said(folded(await streamed(provider))) == wire.heard(MANY)
 
 
 async def test_finish_reasons(wire: Wire, upstream: Upstream, provider: Provider) -> None:
     for theirs, ours in wire.reasons.items():
         upstream.answers = [whole(wire.plain(TEXT, theirs))]
         assert (await provider.complete(ask(), "served")).finish_reasons == (ours,)
-        upstream.answers = [stream(*wire.events(TEXT, theirs))]
+        upstream.answers = [streaming(wire, *wire.events(TEXT, theirs))]
         assert folded(await streamed(provider)).finish_reasons == (ours,)
 
 
 async def test_the_stop_string_that_matched(wire: Wire, upstream: Upstream, provider: Provider) -> None:
-    reason, field = {"openai": ("stop", "stop_reason"), "anthropic": ("stop_sequence", "stop_sequence")}[wire.format]
+    if wire.stop_string is None:
+        pytest.skip("this format does not tell")
+    reason, fields = wire.stop_string
     upstream.answers = [
-        whole(wire.plain(TEXT, reason, **{field: "END"})),
-        stream(*wire.events(TEXT, reason, **{field: "END"})),
+        whole(wire.plain(TEXT, reason, **fields)),
+        streaming(wire, *wire.events(TEXT, reason, **fields)),
     ]
     plain = await provider.complete(ask(stop=("END",)), "served")
     live = folded(await streamed(provider, stop=("END",)))
@@ -90,24 +93,27 @@ async def test_the_stop_string_that_matched(wire: Wire, upstream: Upstream, prov
 
 
 async def test_a_stream_may_end_without_its_end_mark(wire: Wire, upstream: Upstream, provider: Provider) -> None:
-    upstream.answers = [stream(*wire.events(TEXT)[:-1])]
+    upstream.answers = [streaming(wire, *wire.events(TEXT)[:-1])]
     assert folded(await streamed(provider)).text == "Hello there"
 
 
 async def test_a_last_event_without_its_blank_line(wire: Wire, upstream: Upstream, provider: Provider) -> None:
     body = b"".join(wire.events(TEXT))
-    upstream.answers = [stream(body[:-2])]
+    upstream.answers = [streaming(wire, body[:-2])]
     assert folded(await streamed(provider)).usage == wire.usage
 
 
 async def test_heartbeats_say_nothing(wire: Wire, upstream: Upstream, provider: Provider) -> None:
+    if wire.heartbeat is None:
+        pytest.skip("this format has none")
     calm = wire.events(TEXT)
-    upstream.answers = [stream(*calm), stream(*(piece for event in calm for piece in (wire.heartbeat, event)))]
+    beaten = [piece for event in calm for piece in (wire.heartbeat, event)]
+    upstream.answers = [streaming(wire, *calm), streaming(wire, *beaten)]
     assert await streamed(provider) == await streamed(provider)
 
 
 async def test_an_empty_answer_is_an_answer(wire: Wire, upstream: Upstream, provider: Provider) -> None:
-    upstream.answers = [whole(wire.plain([])), stream(*wire.events([]))]
+    upstream.answers = [whole(wire.plain([])), streaming(wire, *wire.events([]))]
     assert (await provider.complete(ask(), "served")).parts == ()
     assert folded(await streamed(provider)).parts == ()
 
@@ -120,34 +126,29 @@ async def test_a_server_that_does_not_stream(wire: Wire, upstream: Upstream, pro
 async def test_a_compressed_answer(wire: Wire, upstream: Upstream, provider: Provider) -> None:
     body = gzip.compress(json.dumps(wire.plain(MANY)).encode())
     upstream.answers = [whole(body, content_encoding="gzip")]
-    assert said(await provider.complete(ask(), "served")) == list(MANY)
+    assert said(await provider.complete(ask(), "served")) == wire.heard(MANY)
 
 
 async def test_what_is_sent(wire: Wire, upstream: Upstream, connect: Connect) -> None:
     """Path, credentials and the operator's own headers; the same for a plain call and a stream."""
     provider = connect(headers={"X-Team": "dam"})
-    upstream.answers = [whole(wire.plain(TEXT)), stream(*wire.events(TEXT))]
+    upstream.answers = [whole(wire.plain(TEXT)), streaming(wire, *wire.events(TEXT))]
     await provider.complete(ask(), "served")
     await streamed(provider)
     plain, live = upstream.requests
-    credentials = {
-        "openai": {"authorization": f"Bearer {KEY}"},
-        "anthropic": {"x-api-key": KEY, "anthropic-version": "2023-06-01"},
-    }[wire.format]
     for request in (plain, live):
-        assert request.path == wire.path
-        assert request.headers.items() >= (credentials | {"x-team": "dam"}).items()
+        assert request.headers.items() >= ({**wire.credentials} | {"x-team": "dam"}).items()
         assert request.headers["host"] == f"127.0.0.1:{upstream.port}"
-        assert request.body["model"] == "served"
-    assert (plain.headers["accept"], live.headers["accept"]) == ("application/json", "text/event-stream")
-    assert ("stream" in plain.body, live.body["stream"]) == (False, True)
+        assert "served" in json.dumps(request.body) + request.path
+    assert (plain.path, live.path) == (wire.path, wire.stream_path)
+    assert (plain.headers["accept"], live.headers["accept"]) == ("application/json", wire.stream_type)
 
 
 async def test_connections_are_used_again(wire: Wire, upstream: Upstream, provider: Provider) -> None:
     """After a plain answer, a stream with and without an end mark, and a refusal."""
     upstream.answers = [
-        stream(*wire.events(TEXT)),
-        stream(*wire.events(TEXT)[:-1]),
+        streaming(wire, *wire.events(TEXT)),
+        streaming(wire, *wire.events(TEXT)[:-1]),
         whole(wire.plain(TEXT)),
         whole(wire.error("invalid_request_error", "no"), 400),
         whole(wire.plain(TEXT)),
@@ -167,7 +168,7 @@ async def test_the_end_is_told_though_the_connection_stays_open(
     async def stay(exchange: Any) -> None:
         await exchange.gone()
 
-    upstream.answers = [stream(*wire.events(TEXT), then=stay)]
+    upstream.answers = [streaming(wire, *wire.events(TEXT), then=stay)]
     assert folded(await streamed(provider)).text == "Hello there"
 
 
@@ -179,7 +180,7 @@ async def test_headers_are_told_at_every_answer(wire: Wire, upstream: Upstream, 
 
     upstream.answers = [
         whole(wire.plain(TEXT), x_ratelimit_remaining_requests="3"),
-        stream(*wire.events(TEXT), x_ratelimit_remaining_requests="2"),
+        streaming(wire, *wire.events(TEXT), x_ratelimit_remaining_requests="2"),
         whole(wire.error("rate_limit_error", "slow down"), 429, x_ratelimit_remaining_requests="0"),
     ]
     await provider.complete(ask(), "served", on_headers=on_headers)
@@ -191,11 +192,10 @@ async def test_headers_are_told_at_every_answer(wire: Wire, upstream: Upstream, 
 
 async def test_a_base_url_with_and_without_its_version(wire: Wire, upstream: Upstream, connect: Connect) -> None:
     """Anthropic's has none, but many write one; OpenAI's always has its own."""
-    bases = {"openai": {"/v1": "/v1", "/v1/": "/v1", "/api/v4": "/api/v4"}, "anthropic": {"": "/v1", "/v1/": "/v1"}}
     upstream.answers = [whole(wire.plain(TEXT))]
-    for written, expected in bases[wire.format].items():
+    for written, expected in wire.bases.items():
         await connect(base_url=upstream.url + written).complete(ask(), "served")
-        assert upstream.requests[-1].path == expected + wire.path.removeprefix("/v1")
+        assert upstream.requests[-1].path == expected
 
 
 async def test_informational_heads_are_passed_over(wire: Wire, upstream: Upstream, provider: Provider) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conformance.upstream import KEY, TEXT, Answer, Exchange, Upstream, Wire, ask, head, never, stream, whole
+from conformance.upstream import KEY, Answer, Exchange, Upstream, head, never, whole
+from conformance.wires.wire import TEXT, Wire, ask, streaming
 
 from penstock.completion import PartDelta
 from penstock.errors import (
@@ -92,7 +93,7 @@ async def test_a_frozen_proxy_answers_in_html(wire: Wire, upstream: Upstream, pr
 async def test_our_key_is_never_quoted(wire: Wire, upstream: Upstream, provider: Provider, status: int) -> None:
     upstream.answers = [whole(wire.error("invalid_request_error", f"Incorrect API key provided: {KEY}."), status)]
     assert KEY not in (await failed(provider)).message
-    upstream.answers = [stream(wire.error_event("invalid_request_error", f"bad key {KEY}"))]
+    upstream.answers = [streaming(wire, wire.error_event("invalid_request_error", f"bad key {KEY}"))]
     assert KEY not in (await stream_failed(provider))[1].message
 
 
@@ -110,7 +111,7 @@ async def test_an_error_inside_a_stream(
     wire: Wire, upstream: Upstream, provider: Provider, kind: str, error: type
 ) -> None:
     events = wire.events(TEXT)
-    upstream.answers = [stream(*events[:-3], wire.error_event(kind, "it burst"), *events[-3:])]
+    upstream.answers = [streaming(wire, *events[:-3], wire.error_event(kind, "it burst"), *events[-3:])]
     text, caught = await stream_failed(provider)
     assert type(caught) is error
     assert "it burst" in caught.message
@@ -127,7 +128,7 @@ async def test_an_error_inside_a_plain_success(wire: Wire, upstream: Upstream, p
 async def test_a_stream_that_stops_half_way(wire: Wire, upstream: Upstream, provider: Provider, end: bytes) -> None:
     """A clean end of the connection is no end of the answer."""
     finish = next(at for at, event in enumerate(wire.events(TEXT)) if b'_reason": "' in event)
-    upstream.answers = [stream(*wire.events(TEXT)[:finish], end=end)]
+    upstream.answers = [streaming(wire, *wire.events(TEXT)[:finish], end=end)]
     text, caught = await stream_failed(provider)
     assert text == "Hello there"
     assert type(caught) is ProviderStreamBroken
@@ -135,7 +136,7 @@ async def test_a_stream_that_stops_half_way(wire: Wire, upstream: Upstream, prov
 
 async def test_a_stream_cut_inside_an_event(wire: Wire, upstream: Upstream, provider: Provider) -> None:
     body = b"".join(wire.events(TEXT)[:4])
-    upstream.answers = [stream(body[:-9])]
+    upstream.answers = [streaming(wire, body[:-9])]
     assert type((await stream_failed(provider))[1]) is ProviderStreamBroken
 
 
@@ -158,7 +159,7 @@ async def test_a_connection_reset_in_the_answer(wire: Wire, upstream: Upstream, 
     caught = await failed(provider)
     assert type(caught) is ProviderStreamBroken
     assert caught.__cause__ is not None
-    upstream.answers = [stream(*wire.events(TEXT)[:3], then=then)]
+    upstream.answers = [streaming(wire, *wire.events(TEXT)[:3], then=then)]
     assert type((await stream_failed(provider))[1]) is ProviderStreamBroken
 
 
@@ -192,7 +193,7 @@ async def test_nobody_listens(wire: Wire, connect: Connect) -> None:
 async def test_a_success_that_is_no_answer(wire: Wire, upstream: Upstream, provider: Provider, body: bytes) -> None:
     upstream.answers = [whole(body)]
     assert type(await failed(provider)) is ProviderStreamBroken
-    upstream.answers = [stream(b"data: " + body + b"\n\n")]
+    upstream.answers = [streaming(wire, b"data: " + body + b"\n\n")]
     assert type((await stream_failed(provider))[1]) is ProviderStreamBroken
 
 
@@ -241,7 +242,7 @@ async def test_time_limits_of_a_plain_call(wire: Wire, upstream: Upstream, conne
 async def test_time_to_the_first_chunk(wire: Wire, upstream: Upstream, connect: Connect) -> None:
     """Neither a head nor heartbeats are a chunk."""
     opened = wire.events(TEXT)[:1]
-    for answer in (never, stream(then=silent), stream(*opened, then=beating(wire, 40))):
+    for answer in (never, streaming(wire, then=silent), streaming(wire, *opened, then=beating(wire, 40))):
         upstream.answers = [answer]
         _, caught = await stream_failed(connect(first_chunk=0.3))
         assert type(caught) is ProviderTimeout
@@ -249,7 +250,7 @@ async def test_time_to_the_first_chunk(wire: Wire, upstream: Upstream, connect: 
 
 
 async def test_time_between_chunks(wire: Wire, upstream: Upstream, connect: Connect) -> None:
-    upstream.answers = [stream(*wire.events(TEXT)[:4], then=silent)]
+    upstream.answers = [streaming(wire, *wire.events(TEXT)[:4], then=silent)]
     text, caught = await stream_failed(connect(between_chunks=0.1))
     assert type(caught) is ProviderTimeout
     assert "no further chunk within 0.1 s" in caught.message
@@ -258,7 +259,7 @@ async def test_time_between_chunks(wire: Wire, upstream: Upstream, connect: Conn
 
 async def test_heartbeats_between_chunks_prove_life(wire: Wire, upstream: Upstream, connect: Connect) -> None:
     """Some models think for minutes, and their provider says so: only the whole time ends such a stream."""
-    upstream.answers = [stream(*wire.events(TEXT)[:4], then=beating(wire, 100))]
+    upstream.answers = [streaming(wire, *wire.events(TEXT)[:4], then=beating(wire, 100))]
     _, caught = await stream_failed(connect(between_chunks=0.5, total=1.0))
     assert "no whole answer within 1 s" in caught.message
 
@@ -270,7 +271,7 @@ async def test_closing_a_stream_closes_its_connection(wire: Wire, upstream: Upst
         await exchange.gone()
         gone.set()
 
-    upstream.answers = [stream(*wire.events(TEXT)[:4], then=then)]
+    upstream.answers = [streaming(wire, *wire.events(TEXT)[:4], then=then)]
     events = provider.stream(ask(), "served")
     await anext(events)
     await events.aclose()

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 
+from penstock.configuration import Config
 from penstock.limits.buckets import HORIZON_MS, DeploymentLimits, TokenBucket
-from penstock.settings import Config
 
 
 def deployment(shared: dict[str, float], own: dict[str, float] | None = None) -> DeploymentLimits:

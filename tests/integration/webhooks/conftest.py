@@ -19,8 +19,8 @@ import pytest
 import standardwebhooks
 from aiohttp import web
 
+from penstock.configuration import WebhookEndpointConfig, WebhooksConfig
 from penstock.http import make_client
-from penstock.settings import WebhookEndpointConfig, WebhooksConfig
 from penstock.store.database import Database
 from penstock.store.schema import migrate
 from penstock.store.webhooks import NewEvent, insert_events

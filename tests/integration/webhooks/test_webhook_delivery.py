@@ -10,7 +10,7 @@ import httpx
 import pytest
 from aiohttp import web
 
-from penstock.settings import WebhookEndpointConfig, WebhooksConfig
+from penstock.configuration import WebhookEndpointConfig, WebhooksConfig
 from penstock.store.database import Database
 from penstock.webhooks import Deliverer
 from penstock.webhooks import delivery as delivery_module

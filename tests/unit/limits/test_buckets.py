@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.configuration import Config
 from penstock.errors import InvalidRequest
 from penstock.limits.buckets import HORIZON_MS, DeploymentLimits, Scope, TokenBucket
-from penstock.settings import Config
 
 
 def config(provider_limits: dict[str, float], **models: dict[str, object]) -> Config:

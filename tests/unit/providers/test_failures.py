@@ -12,7 +12,7 @@ from penstock.errors import (
     ProviderUnauthorized,
     ProviderUnreachable,
 )
-from penstock.providers.failures import FAILURES, Failures, retry_after
+from penstock.providers.failures import FAILURES, Failures, VendorError, retry_after
 
 NOW = 1_800_000_000.0
 
@@ -57,7 +57,7 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
     ],
 )
 def test_envelopes(body: bytes, message: str, code: str | None, param: str | None) -> None:
-    error = Failures("p").refused(400, {}, body)
+    error = Failures("p").refused(400, {}, VendorError.of_body(body))
     assert type(error) is ProviderRejected
     assert (error.message, error.code, error.param, error.status) == (message, code, param, 400)
 
@@ -65,15 +65,15 @@ def test_envelopes(body: bytes, message: str, code: str | None, param: str | Non
 def test_a_status_counts_more_than_a_type() -> None:
     """`invalid_request_error` is what OpenAI calls nearly everything, a wrong key included."""
     body = b'{"error":{"message":"m","type":"invalid_request_error","code":"invalid_api_key"}}'
-    assert type(Failures("p").refused(401, {}, body)) is ProviderUnauthorized
+    assert type(Failures("p").refused(401, {}, VendorError.of_body(body))) is ProviderUnauthorized
     body = b'{"error":{"message":"m","type":"rate_limit_error"}}'
-    assert type(Failures("p").refused(500, {}, body)) is ProviderOverloaded
+    assert type(Failures("p").refused(500, {}, VendorError.of_body(body))) is ProviderOverloaded
 
 
 def test_an_empty_account_is_told_by_code_or_type() -> None:
     for field in ("code", "type"):
         body = b'{"error":{"message":"m","%s":"insufficient_quota"}}' % field.encode()
-        error = Failures("p").refused(429, {"retry-after": "1"}, body)
+        error = Failures("p").refused(429, {"retry-after": "1"}, VendorError.of_body(body))
         assert type(error) is ProviderRejected
         assert (error.status, error.retryable) == (429, False)
 
@@ -114,8 +114,8 @@ def test_secrets_are_cut_out_everywhere() -> None:
     failures = Failures("p", ("hush-hush",))
     said = "x hush-hush y"
     made = [
-        failures.refused(400, {}, said.encode()),
-        failures.refused(500, {}, said.encode()),
+        failures.refused(400, {}, VendorError.of_body(said.encode())),
+        failures.refused(500, {}, VendorError.of_body(said.encode())),
         failures.frame(said),
         failures.frame({"message": said}),
         failures.unreached(httpx.ConnectError(said)),
@@ -125,7 +125,8 @@ def test_secrets_are_cut_out_everywhere() -> None:
 
 
 def test_a_long_message_is_cut() -> None:
-    assert len(Failures("p").refused(400, {}, b'{"error":{"message":"%s"}}' % (b"x" * 9000)).message) == 2000
+    told = VendorError.of_body(b'{"error":{"message":"%s"}}' % (b"x" * 9000))
+    assert len(Failures("p").refused(400, {}, told).message) == 2000
 
 
 def test_every_row_of_the_table_is_reached() -> None:
@@ -138,4 +139,4 @@ def test_every_row_of_the_table_is_reached() -> None:
 
 def _refused(status: int, word: str | None) -> object:
     code = b'"%s"' % word.encode() if word else b"null"
-    return Failures("p").refused(status, {}, b'{"error":{"message":"m","code":%s}}' % code)
+    return Failures("p").refused(status, {}, VendorError.of_body(b'{"error":{"message":"m","code":%s}}' % code))

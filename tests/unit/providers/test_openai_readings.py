@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from conformance.upstream import OPENAI_USAGE, ask, openai_chunk, openai_plain
+from conformance.wires.openai import USAGE, chunk, plain
+from conformance.wires.wire import ask
 
 from penstock.completion import CompletionResult, PartDelta, PartStarted, ResultBuilder, Usage
 from penstock.providers.failures import ErrorFrame
@@ -28,7 +29,7 @@ def call(index: int | None, arguments: Any = "", call_id: str | None = None, nam
     wire |= {"id": call_id} if call_id is not None else {}
     if name is not None:
         wire["function"]["name"] = name
-    return openai_chunk({"tool_calls": [wire]})
+    return chunk({"tool_calls": [wire]})
 
 
 def calls(result: CompletionResult) -> list[tuple[str | None, str | None, str]]:
@@ -37,10 +38,10 @@ def calls(result: CompletionResult) -> list[tuple[str | None, str | None, str]]:
 
 def test_several_choices_in_turns() -> None:
     result = fold(
-        openai_chunk({"content": "a"}, index=1),
-        openai_chunk({"content": "b"}, index=0),
-        openai_chunk({"content": "c"}, "length", index=1),
-        openai_chunk({"content": "d"}, "stop", index=0),
+        chunk({"content": "a"}, index=1),
+        chunk({"content": "b"}, index=0),
+        chunk({"content": "c"}, "length", index=1),
+        chunk({"content": "d"}, "stop", index=0),
         DONE,
         n=2,
     )
@@ -50,9 +51,9 @@ def test_several_choices_in_turns() -> None:
 
 def test_an_answer_is_whole_when_every_choice_is() -> None:
     """Without the end mark, choices that never began are missed too."""
-    done = openai_chunk({"content": "a"}, "stop")
+    done = chunk({"content": "a"}, "stop")
     with pytest.raises(ValueError, match="finish reason"):
-        fold(done, openai_chunk({"content": "b"}, index=1), DONE)
+        fold(done, chunk({"content": "b"}, index=1), DONE)
     with pytest.raises(ValueError, match="finish reason"):
         fold(done, n=2)
     assert fold(done, DONE, n=2).finish_reasons == ("stop",)
@@ -60,36 +61,36 @@ def test_an_answer_is_whole_when_every_choice_is() -> None:
 
 def test_the_end_mark_is_no_finish_reason() -> None:
     with pytest.raises(ValueError, match="finish reason"):
-        fold(openai_chunk({"content": "a"}), DONE)
+        fold(chunk({"content": "a"}), DONE)
 
 
 def test_calls_that_are_all_numbered_nought() -> None:
     result = fold(
-        call(0, '{"a":1}', "c1", "f"), call(0, '{"b":', "c2", "g"), call(0, "2}"), openai_chunk({}, "tool_calls"), DONE
+        call(0, '{"a":1}', "c1", "f"), call(0, '{"b":', "c2", "g"), call(0, "2}"), chunk({}, "tool_calls"), DONE
     )
     assert calls(result) == [("c1", "f", '{"a":1}'), ("c2", "g", '{"b":2}')]
 
 
 def test_calls_without_numbers() -> None:
-    result = fold(call(None, '{"a":', "c1", "f"), call(None, "1}"), openai_chunk({}, "tool_calls"), DONE)
+    result = fold(call(None, '{"a":', "c1", "f"), call(None, "1}"), chunk({}, "tool_calls"), DONE)
     assert calls(result) == [("c1", "f", '{"a":1}')]
 
 
 def test_a_fresh_id_with_every_fragment() -> None:
-    result = fold(call(0, '{"a":', "c1", "f"), call(0, "1}", "c2"), openai_chunk({}, "tool_calls"), DONE)
+    result = fold(call(0, '{"a":', "c1", "f"), call(0, "1}", "c2"), chunk({}, "tool_calls"), DONE)
     assert calls(result) == [("c1", "f", '{"a":1}')]
 
 
 def test_a_call_without_an_id_is_given_one() -> None:
     """A tool's result has to name its call."""
-    ((call_id, name, _),) = calls(fold(call(0, "{}", None, "f"), openai_chunk({}, "tool_calls"), DONE))
+    ((call_id, name, _),) = calls(fold(call(0, "{}", None, "f"), chunk({}, "tool_calls"), DONE))
     assert name == "f"
     assert call_id
     assert call_id.startswith("call_")
 
 
 def test_arguments_as_an_object() -> None:
-    assert calls(fold(call(0, {"é": 1}, "c1", "f"), openai_chunk({}, "tool_calls"), DONE)) == [("c1", "f", '{"é":1}')]
+    assert calls(fold(call(0, {"é": 1}, "c1", "f"), chunk({}, "tool_calls"), DONE)) == [("c1", "f", '{"é":1}')]
 
 
 def test_a_call_without_a_name_is_no_answer() -> None:
@@ -98,7 +99,7 @@ def test_a_call_without_a_name_is_no_answer() -> None:
 
 
 def test_the_older_function_call() -> None:
-    answer = openai_plain([], "function_call")
+    answer = plain([], "function_call")
     answer["choices"][0]["message"]["function_call"] = {"name": "f", "arguments": "{}"}
     result = read_answer(answer, ask())
     assert [(part.kind, part.name, part.text) for part in result.parts] == [("tool_call", "f", "{}")]
@@ -107,14 +108,14 @@ def test_the_older_function_call() -> None:
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 def test_reasoning_by_either_name(field: str) -> None:
-    result = fold(openai_chunk({field: "hm"}), openai_chunk({"content": "a", field: None}, "stop"), DONE)
+    result = fold(chunk({field: "hm"}), chunk({"content": "a", field: None}, "stop"), DONE)
     assert [(part.kind, part.text) for part in result.parts] == [("reasoning", "hm"), ("text", "a")]
 
 
 def test_a_refusal_is_a_part_of_its_own() -> None:
-    plain = read_answer(openai_plain([("refusal", "I will not", None, None)]), ask())
-    live = fold(openai_chunk({"refusal": "I will"}), openai_chunk({"refusal": " not"}, "stop"), DONE)
-    for result in (plain, live):
+    whole = read_answer(plain([("refusal", "I will not", None, None)]), ask())
+    live = fold(chunk({"refusal": "I will"}), chunk({"refusal": " not"}, "stop"), DONE)
+    for result in (whole, live):
         assert [(part.kind, part.text) for part in result.parts] == [("refusal", "I will not")]
 
 
@@ -131,28 +132,28 @@ def test_logprobs_stay_with_their_delta() -> None:
     )
     assert events == [PartStarted(0, "text"), PartDelta(0, "", (entry("\ufffd"),))]
     tokens = [entry("Hel"), entry("lo")]
-    result = read_answer(openai_plain([("text", "Hello", None, None)], logprobs={"content": tokens}), ask())
+    result = read_answer(plain([("text", "Hello", None, None)], logprobs={"content": tokens}), ask())
     assert result.parts[0].logprobs == tuple(tokens)
 
 
 def test_a_stop_string_is_believed_only_if_it_was_asked_for() -> None:
-    answer = openai_plain([], "stop", stop_reason=128001)
+    answer = plain([], "stop", stop_reason=128001)
     assert read_answer(answer, ask(stop=("END",))).finish_reasons == ("stop",)
 
 
 @pytest.mark.parametrize("reason", ["error", "abort"])
 def test_a_server_that_gave_up_has_not_finished(reason: str) -> None:
     with pytest.raises(ErrorFrame):
-        fold(openai_chunk({"content": "a"}, reason), DONE)
+        fold(chunk({"content": "a"}, reason), DONE)
 
 
 def test_an_unknown_reason_is_an_end() -> None:
-    assert fold(openai_chunk({"content": "a"}, "eos_token"), DONE).finish_reasons == ("stop",)
+    assert fold(chunk({"content": "a"}, "eos_token"), DONE).finish_reasons == ("stop",)
 
 
 def test_usage_in_any_chunk() -> None:
     """Some report it with the last delta, some with every one; the last counts."""
-    chunk = {"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}], "usage": OPENAI_USAGE}
+    chunk = {"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}], "usage": USAGE}
     reader = ChatReader(ask())
     assert list(reader.chunk({"choices": [], "usage": {"prompt_tokens": 1}}, "delta")) == []
     assert list(reader.chunk(chunk, "delta"))

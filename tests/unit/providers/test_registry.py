@@ -4,11 +4,12 @@ from typing import get_args
 
 import pytest
 
+from penstock.configuration import Config, ProviderConfig
 from penstock.errors import ConfigError
 from penstock.providers.anthropic_messages import AnthropicMessages
 from penstock.providers.openai_chat import OpenAIChat
 from penstock.providers.registry import ADAPTERS, make_providers
-from penstock.settings import Config, ProviderConfig, parse_config
+from penstock.settings import parse_config
 
 
 def configured(base_url: str = "http://127.0.0.1:9") -> Config:

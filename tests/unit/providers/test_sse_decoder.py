@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.providers.sse import EventTooLong, ServerSentEvent, SSEDecoder
+from penstock.providers.framing import EventTooLong, WireEvent
+from penstock.providers.sse import SSEDecoder
 
 
 def decode(*chunks: bytes, limit: int = 10_000) -> list[tuple[str, bytes]]:
@@ -45,7 +46,7 @@ def test_events(body: bytes, events: list[tuple[str, bytes]]) -> None:
 
 def test_an_event_is_given_as_soon_as_its_blank_line_begins() -> None:
     """Not only when the LF of a CRLF came too: that may be a second later."""
-    assert list(SSEDecoder().feed(b"data: a\r\n\r")) == [ServerSentEvent("message", b"a")]
+    assert list(SSEDecoder().feed(b"data: a\r\n\r")) == [WireEvent("message", b"a")]
 
 
 @pytest.mark.parametrize("body", [b"data: 123456\n\n", b"data: 1\ndata: 2\n\n", b": 0123456789", b"x" * 99 + b"\n\n"])
@@ -55,10 +56,10 @@ def test_an_endless_event_is_refused(body: bytes) -> None:
         decode(body, limit=11)
 
 
-def outcome(chunks: list[bytes]) -> tuple[list[ServerSentEvent], bool]:
+def outcome(chunks: list[bytes]) -> tuple[list[WireEvent], bool]:
     """The events, and whether the limit was passed after them."""
     decoder = SSEDecoder(60)
-    events: list[ServerSentEvent] = []
+    events: list[WireEvent] = []
     try:
         for chunk in chunks:
             for event in decoder.feed(chunk):

@@ -4,8 +4,9 @@ import base64
 
 import pytest
 
+from penstock.configuration import Config, WebhooksConfig
 from penstock.errors import ConfigError
-from penstock.settings import Config, WebhooksConfig, parse_config
+from penstock.settings import parse_config
 from penstock.store.webhooks import Subscription
 from penstock.webhooks.endpoints import static_endpoints
 

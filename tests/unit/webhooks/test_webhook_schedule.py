@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.settings import WebhooksConfig
+from penstock.configuration import WebhooksConfig
 from penstock.webhooks.schedule import JITTER_FROM, JITTER_TO, retry_delay
 
 SCHEDULES = st.lists(st.floats(min_value=0.01, max_value=1e6), max_size=20)

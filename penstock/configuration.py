@@ -1,0 +1,240 @@
+"""What `penstock.yaml` may hold: one class per section, defaults included. Reading it is the business of `settings`."""
+
+import re
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from penstock.catalogue import Quirks, WireFormat
+
+Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
+Amount = Annotated[float, Field(ge=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limits(_Section):
+    """A provider's quota. What is left out is not limited.
+
+    `tokens_per_minute` counts input and output together, the others each alone; `concurrency` is calls at one moment.
+    `burst_seconds` says how many seconds of quota the provider lets through at once; `interactive_reserve` is the share
+    of each bucket that bulk work leaves for calls with a client waiting.
+    """
+
+    requests_per_minute: Positive | None = None
+    tokens_per_minute: Positive | None = None
+    input_tokens_per_minute: Positive | None = None
+    output_tokens_per_minute: Positive | None = None
+    concurrency: Positive | None = None
+    burst_seconds: Seconds = 60.0
+    interactive_reserve: Annotated[float, Field(ge=0, lt=1)] = 0.05
+
+
+class Timeouts(_Section):
+    """Seconds an upstream call may take: to connect, to the first chunk, between two chunks, and in all."""
+
+    connect: Seconds = 5.0
+    first_chunk: Seconds = 120.0
+    between_chunks: Seconds = 60.0
+    total: Seconds = 600.0
+
+
+class ProviderConfig(_Section):
+    """One upstream account: where it is, which wire format it speaks, and what it allows.
+
+    With a `vendor` of the catalogue, `wire_format`, `base_url`, `quirks` and the key's variable come from its row.
+    """
+
+    vendor: str | None = None
+    wire_format: WireFormat
+    base_url: str
+    api_key: SecretStr | None = None
+    quirks: Quirks = Quirks()
+    headers: dict[str, str] = {}
+    limits: Limits = Limits()
+    timeouts: Timeouts = Timeouts()
+
+    @field_validator("base_url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return value.rstrip("/")
+
+
+class Price(_Section):
+    """US dollars per million tokens. Input read from the provider's cache or written to it falls back to `input`."""
+
+    input: Amount
+    output: Amount
+    cached_input: Amount | None = None
+    cache_write: Amount | None = None
+
+
+class ModelConfig(_Section):
+    """A public model name: the provider that serves it and what it is called there."""
+
+    provider: str
+    upstream_model: str | None = None
+    price: Price | None = None
+    #: the share taken off every price, listed or configured: a batch discount, a negotiated one
+    discount: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    context: Positive | None = None
+    max_output: Positive | None = None
+    quality: Amount | None = None
+    limits: Limits | None = None
+
+
+class KeyConfig(_Section):
+    """A static API key, for set-ups without the admin API."""
+
+    key: SecretStr
+    tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "default"
+    tier: str = "unlimited"
+
+    @field_validator("key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value()) < 8:
+            raise ValueError("must have at least 8 characters")
+        return value
+
+
+class WebhookEndpointConfig(_Section):
+    """A static receiver. Being the operator's own, it may be on plain http and on this host."""
+
+    url: str
+    secret: SecretStr
+    events: list[str] = []
+    tenant: str | None = None
+
+    @field_validator("secret")
+    @classmethod
+    def _standard_webhooks(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith("whsec_"):
+            raise ValueError("must be `whsec_` and base64 of 24 to 64 bytes")
+        return value
+
+
+class WebhooksConfig(_Section):
+    """Where events go and how often a failed delivery is tried again (seconds before each retry, jittered)."""
+
+    endpoints: list[WebhookEndpointConfig] = []
+    retry_schedule: list[Seconds] = [2, 10, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 43200]
+    timeout: Seconds = 15.0
+    allow_networks: list[IPv4Network | IPv6Network] = []
+
+
+class TierConfig(_Section):
+    """What one tenant may use; what is left out is not limited."""
+
+    requests_per_minute: Positive | None = None
+    tokens_per_minute: Positive | None = None
+    weight: Annotated[float, Field(gt=0)] = 1.0
+
+
+#: tiers that are there without being configured; the limits are those of the source design
+_TIERS = {
+    "free": TierConfig(requests_per_minute=60, tokens_per_minute=10_000),
+    "pro": TierConfig(requests_per_minute=600, tokens_per_minute=100_000),
+    "unlimited": TierConfig(),
+}
+
+FallbackReason = Literal["unavailable", "rate_limited", "unauthorized", "content_policy", "invalid_request"]
+
+
+class RouteConfig(_Section):
+    """A name that stands for several models, in the order in which they are tried.
+
+    `fallback_on` says after which failures the next one is: `unavailable` (5xx, timeouts, broken connections, an open
+    breaker), `rate_limited` (a call with a client waiting finds no quota in time), `unauthorized` (our key there is
+    refused), `content_policy`, `invalid_request`.
+    """
+
+    strategy: Literal["fallback"] = "fallback"
+    steps: Annotated[list[str], Field(min_length=1)]
+    fallback_on: frozenset[FallbackReason] = frozenset({"unavailable", "rate_limited", "unauthorized"})
+
+
+class BreakerConfig(_Section):
+    """When a deployment is left alone: after so many faults in a row, for so long; then so many probes decide."""
+
+    failures: Positive = 5
+    reset_seconds: Seconds = 30.0
+    probes: Positive = 3
+
+
+class LaneRetries(_Section):
+    """How often one job is called at one deployment, and for how long, before its failure stands."""
+
+    max_attempts: Positive = 5
+    max_seconds: Seconds = 24 * 3600.0
+
+
+class RetriesConfig(_Section):
+    """Retries by lane: work in the queue has time, a waiting client has not."""
+
+    bulk: LaneRetries = LaneRetries()
+    interactive: LaneRetries = LaneRetries(max_attempts=3, max_seconds=120)
+
+
+class WorkerConfig(_Section):
+    """How much one worker process takes on."""
+
+    permits: Positive = 400
+    slice_size: Positive = 50
+    max_recoveries: Positive = 5
+
+
+class BatchesConfig(_Section):
+    """What one batch may hold; the defaults are OpenAI's documented limits."""
+
+    max_requests: Positive = 50_000
+    max_file_bytes: Positive = 200_000_000
+    max_upload_bytes: Positive = 512_000_000
+
+
+class Config(_Section):
+    """The whole of `penstock.yaml`."""
+
+    providers: dict[str, ProviderConfig] = {}
+    models: dict[str, ModelConfig] = {}
+    routes: dict[str, RouteConfig] = {}
+    tiers: dict[str, TierConfig] = _TIERS
+    breaker: BreakerConfig = BreakerConfig()
+    retries: RetriesConfig = RetriesConfig()
+    keys: list[KeyConfig] = []
+    webhooks: WebhooksConfig = WebhooksConfig()
+    worker: WorkerConfig = WorkerConfig()
+    batches: BatchesConfig = BatchesConfig()
+
+    @field_validator("tiers")
+    @classmethod
+    def _with_known_tiers(cls, value: dict[str, TierConfig]) -> dict[str, TierConfig]:
+        return _TIERS | value
+
+    @model_validator(mode="after")
+    def _references(self) -> "Config":
+        for name, model in self.models.items():
+            if model.provider not in self.providers:
+                known = ", ".join(sorted(self.providers)) or "none"
+                raise ValueError(
+                    f"models.{name}.provider: there is no provider `{model.provider}` (configured: {known})"
+                )
+        for name in self.providers:
+            if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name):
+                raise ValueError(f"providers.{name}: a provider's name is 1 to 40 letters, digits, `-` or `_`")
+        for index, key in enumerate(self.keys):
+            if key.tier not in self.tiers:
+                raise ValueError(f"keys[{index}].tier: there is no tier `{key.tier}`")
+        for name, route in self.routes.items():
+            if name in self.models:
+                raise ValueError(f"routes.{name}: a model has this name already")
+            for index, step in enumerate(route.steps):
+                if step not in self.models:
+                    raise ValueError(f"routes.{name}.steps[{index}]: there is no model `{step}`")
+        return self
