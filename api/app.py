@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 
 from api import errors
-from api.admin import health
+from api.admin import breakers, health, metrics
 from api.admin import routes as admin
 from api.auth import Keys
 from api.jobs import routes as jobs
 from api.openai import batches, chat, files, models, responses
-from api.request_ids import RequestIds
+from api.response_headers import ResponseHeaders
 from api.services import open_services
 from penstock.settings import Settings
 
@@ -30,9 +30,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.redirect_slashes = False
     for router in (
         chat.router, responses.router, files.router, batches.router, models.router, jobs.router, admin.router,
+        breakers.router, metrics.router,
         health.router,
     ):  # fmt: skip
         app.include_router(router)
     errors.add_handlers(app)
-    app.add_middleware(RequestIds)
+    app.add_middleware(ResponseHeaders)
     return app

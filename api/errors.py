@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 
 from api.replies import json_reply
 from penstock.dialects.openai_errors import envelope
-from penstock.errors import InvalidRequest, NotFound, PenstockError, ProviderError, Unavailable, error_to_json
+from penstock.errors import InvalidRequest, NotFound, PenstockError, Unavailable, error_to_json
 from penstock.redis import RedisError
 
 _log = structlog.get_logger()
@@ -26,7 +26,7 @@ def add_handlers(app: FastAPI) -> None:
 def reply(error: PenstockError) -> Response:
     """An error as an HTTP response."""
     headers = {}
-    if isinstance(error, Unavailable | ProviderError) and error.retry_after is not None:
+    if error.retry_after is not None:
         # more than two minutes makes the OpenAI SDK give up at once
         wait = min(max(error.retry_after, 0.001), 120.0)
         headers = {"retry-after": str(max(1, round(wait))), "retry-after-ms": str(int(wait * 1000))}

@@ -10,6 +10,7 @@ from fastapi import Request
 
 from api.auth import Principal
 from api.services import Services
+from api.tier_limits import check_tier
 from api.watch import Watch, cancel, wait_for_end
 from penstock.completion.events import PartDelta, PartStarted
 from penstock.dialects.facts import JobFacts
@@ -35,6 +36,7 @@ async def answer(
     submitted = await services.submission.prepare(
         principal.tenant_id, principal.tier, dialect, body, interactive=True, stream=False
     )
+    await check_tier(services, request, principal, submitted.job.tokens)
     async with Watch(services, submitted.job.id) as watch:
         await services.submission.store(submitted)
         watch.begin()
@@ -58,8 +60,9 @@ def successful(facts: JobFacts) -> JobFacts:
 class ForegroundStream:
     """A streamed foreground call. `open` raises what fails early; `frames` gives the rest."""
 
-    def __init__(self, services: Services, principal: Principal) -> None:
+    def __init__(self, services: Services, request: Request, principal: Principal) -> None:
         self._services = services
+        self._request = request
         self._principal = principal
         self._stack = contextlib.AsyncExitStack()
         self._watch: Watch
@@ -75,6 +78,7 @@ class ForegroundStream:
         submitted = await self._services.submission.prepare(
             self._principal.tenant_id, self._principal.tier, dialect, body, interactive=True, stream=True
         )
+        await check_tier(self._services, self._request, self._principal, submitted.job.tokens)
         self._watch = await self._stack.enter_async_context(Watch(self._services, submitted.job.id))
         try:
             created_at = await self._services.submission.store(submitted)

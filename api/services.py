@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from penstock import broker
 from penstock.broker import Doorbell
+from penstock.limits.breakers import Breakers
+from penstock.limits.quota import Quota
+from penstock.limits.truth import SpentBy
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis, connect
 from penstock.settings import Settings
@@ -30,6 +33,8 @@ class Services:
     doorbell: Doorbell
     deployments: Deployments
     submission: Submission
+    quota: Quota
+    breakers: Breakers
 
 
 @contextlib.asynccontextmanager
@@ -42,16 +47,27 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     reader = StreamReader(connect(settings.redis_url, size=4))
     doorbell = Doorbell(broker.make_app(settings.broker_url, list(config.providers)))
     deployments = Deployments(config)
+    quota = Quota(redis, SpentBy(database, deployments.upstreams()))
     listening = asyncio.create_task(reader.run())
     tiers = {DEFAULT_TENANT: "unlimited", **{key.tenant: key.tier for key in config.keys}}
     await tenants.ensure_tenants(database, tiers)
     try:
-        submission = Submission(database, redis, doorbell, deployments, config)
-        yield Services(settings, database, redis, reader, doorbell, deployments, submission)
+        yield Services(
+            settings=settings,
+            database=database,
+            redis=redis,
+            reader=reader,
+            doorbell=doorbell,
+            deployments=deployments,
+            submission=Submission(database, redis, doorbell, deployments, config),
+            quota=quota,
+            breakers=Breakers(redis, quota, config),
+        )
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
         await reader.close()
+        await quota.close()
         await redis.aclose()
         await database.close()
         doorbell.close()

@@ -1,12 +1,13 @@
 """What `penstock.yaml` may hold: one class per section, defaults included. Reading it is the business of `settings`."""
 
 import re
+from datetime import date
 from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
-from penstock.catalogue import Quirks, WireFormat
+from penstock.catalogue import Quirks, WireFormat, bedrock_url, quirks_of
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -21,8 +22,10 @@ class Limits(_Section):
     """A provider's quota. What is left out is not limited.
 
     `tokens_per_minute` counts input and output together, the others each alone; `concurrency` is calls at one moment.
-    `burst_seconds` says how many seconds of quota the provider lets through at once; `interactive_reserve` is the share
-    of each bucket that bulk work leaves for calls with a client waiting.
+    `count_cached_input` says whether prompt tokens that the provider reads from its cache count. `burst_seconds` is how
+    many seconds of quota it lets through at once: left out, up to 60 are learnt from its own rate-limit headers, and 5
+    assumed before that. `interactive_reserve` is the share of each bucket that bulk work leaves for calls with a client
+    waiting, while there are such calls.
     """
 
     requests_per_minute: Positive | None = None
@@ -30,7 +33,8 @@ class Limits(_Section):
     input_tokens_per_minute: Positive | None = None
     output_tokens_per_minute: Positive | None = None
     concurrency: Positive | None = None
-    burst_seconds: Seconds = 60.0
+    count_cached_input: bool = True
+    burst_seconds: Seconds | None = None
     interactive_reserve: Annotated[float, Field(ge=0, lt=1)] = 0.05
 
 
@@ -43,20 +47,81 @@ class Timeouts(_Section):
     total: Seconds = 600.0
 
 
+class AwsCredentials(_Section):
+    """Who signs calls to AWS, and for which region. A session token belongs to temporary credentials."""
+
+    region: Annotated[str, Field(pattern=r"^[a-z]{2,8}(-[a-z]+)+-\d+$")]
+    access_key_id: Annotated[str | None, Field(min_length=1)] = None
+    secret_access_key: Annotated[SecretStr | None, Field(min_length=1, validate_default=True)] = None
+    session_token: Annotated[SecretStr | None, Field(min_length=1)] = None
+
+    @field_validator("secret_access_key")
+    @classmethod
+    def _pair(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if (value is None) is not (info.data.get("access_key_id") is None):
+            raise ValueError("goes with access_key_id: give both or neither")
+        return value
+
+    @field_validator("session_token")
+    @classmethod
+    def _with_a_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None and info.data.get("secret_access_key") is None:
+            raise ValueError("needs access_key_id and secret_access_key")
+        return value
+
+
 class ProviderConfig(_Section):
     """One upstream account: where it is, which wire format it speaks, and what it allows.
 
-    With a `vendor` of the catalogue, `wire_format`, `base_url`, `quirks` and the key's variable come from its row.
+    With a `vendor` of the catalogue, `wire_format`, `base_url`, `quirks` and the key's variable come from its row;
+    without one, `quirks` are those of the vendor at this address, if the catalogue knows it. `api_version` is for
+    Azure's dated API only. `aws` is for Bedrock: its region says where the models are if `base_url` is left out, and
+    calls are signed with its keys unless there is an `api_key`.
     """
 
     vendor: str | None = None
     wire_format: WireFormat
     base_url: str
+    api_version: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9.-]+$", validate_default=True)] = None
     api_key: SecretStr | None = None
+    aws: AwsCredentials | None = None
     quirks: Quirks = Quirks()
     headers: dict[str, str] = {}
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be told: the credentials, and the operator's own headers, which may hold some."""
+        aws = self.aws
+        hidden = (self.api_key, aws.secret_access_key, aws.session_token) if aws is not None else (self.api_key,)
+        return (*(value.get_secret_value() for value in hidden if value is not None), *self.headers.values())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_quirks(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "quirks" in given:
+            return given
+        return {**given, "quirks": quirks_of(str(given.get("wire_format")), str(given.get("base_url")))}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _address_of_bedrock(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("wire_format") != "bedrock" or given.get("base_url") is not None:
+            return given
+        aws = given.get("aws")
+        region = aws.region if isinstance(aws, AwsCredentials) else aws.get("region") if isinstance(aws, dict) else None
+        if region is None:
+            raise ValueError("aws.region is required for wire format bedrock, unless there is a base_url")
+        return {**given, "base_url": bedrock_url(str(region))}
+
+    @field_validator("aws")
+    @classmethod
+    def _of_bedrock(cls, value: AwsCredentials | None, info: ValidationInfo) -> AwsCredentials | None:
+        if value is not None and info.data.get("wire_format") not in {None, "bedrock"}:
+            raise ValueError("is for wire format bedrock only")
+        if value is not None and value.access_key_id is not None and info.data.get("api_key") is not None:
+            raise ValueError("has an access_key_id beside the api_key: calls carry one or the other")
+        return value
 
     @field_validator("base_url")
     @classmethod
@@ -64,6 +129,22 @@ class ProviderConfig(_Section):
         if not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
         return value.rstrip("/")
+
+    @field_validator("api_version", mode="before")
+    @classmethod
+    def _as_written(cls, value: Any) -> Any:
+        """YAML takes `2024-10-21` for a date."""
+        return value.isoformat() if isinstance(value, date) else value
+
+    @field_validator("api_version")
+    @classmethod
+    def _azure(cls, value: str | None, info: ValidationInfo) -> str | None:
+        wire_format, base_url = info.data.get("wire_format"), info.data.get("base_url", "")
+        if value is None and wire_format == "azure-openai" and not base_url.endswith("/openai/v1"):
+            raise ValueError("is required for azure-openai, such as 2024-10-21, unless base_url ends in /openai/v1")
+        if value is not None and wire_format not in {None, "azure-openai"}:
+            raise ValueError("is for wire format azure-openai only")
+        return value
 
 
 class Price(_Section):

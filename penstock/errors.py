@@ -11,6 +11,7 @@
     ├── Conflict  409
     ├── PayloadTooLarge  413
     ├── Unstorable                 a value that Postgres cannot hold
+    ├── TierLimitExceeded  429     the caller's own tier has nothing left
     ├── Unavailable  503           a part of Penstock is away; ask again
     ├── JobCancelled               somebody asked for it
     ├── JobExpired                 its completion window closed
@@ -19,13 +20,17 @@
         │   └── ProviderContentRefused   for its content
         ├── ProviderUnauthorized   our key at the provider is wrong
         ├── ProviderRateLimited    retryable, 429
-        ├── ProviderOverloaded     retryable, 5xx
-        ├── ProviderUnreachable    retryable, no connection
-        ├── ProviderTimeout        retryable
-        └── ProviderStreamBroken   retryable: the answer stopped half-way or was not what the format says
+        ├── ProviderCircuitOpen  503   not asked at all: it failed too often lately
+        └── ProviderFault          retryable, counts against the breaker
+            ├── ProviderOverloaded     5xx
+            ├── ProviderUnreachable    no connection
+            ├── ProviderTimeout
+            └── ProviderStreamBroken   the answer stopped half-way or was not what the format says
 
-`retryable` is a class attribute: nobody guesses from a message. Foreign errors are translated where they enter
-(one table per adapter in `penstock/providers`), always with `raise … from`.
+Class attributes say what an error means for the work, nobody guesses from a message: `retryable` (the same call may
+succeed later), `provider_fault` (it counts against the provider's circuit breaker) and `fallback_reason` (the word by
+which a route says whether another model is asked then). Foreign errors are translated where they enter (one table per
+adapter in `penstock/providers`), always with `raise … from`.
 """
 
 from typing import Any, ClassVar
@@ -36,7 +41,11 @@ class PenstockError(Exception):
 
     status: int = 500
     retryable: ClassVar[bool] = False
+    provider_fault: ClassVar[bool] = False
+    fallback_reason: ClassVar[str | None] = None
     code: str | None = None
+    #: seconds after which asking again may help, where that is known
+    retry_after: float | None = None
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -54,6 +63,7 @@ class InvalidRequest(PenstockError):
     """Raised when a request is malformed or asks for something impossible."""
 
     status = 400
+    fallback_reason = "invalid_request"
 
 
 class ModelNotFound(InvalidRequest):
@@ -62,8 +72,8 @@ class ModelNotFound(InvalidRequest):
     status = 404
     code = "model_not_found"
 
-    def __init__(self, model: str) -> None:
-        super().__init__(f"The model `{model}` does not exist or you do not have access to it.", param="model")
+    def __init__(self, model: str, *, param: str = "model") -> None:
+        super().__init__(f"The model `{model}` does not exist or you do not have access to it.", param=param)
 
 
 class ContextTooLong(InvalidRequest):
@@ -105,6 +115,18 @@ class PayloadTooLarge(PenstockError):
 
 class Unstorable(PenstockError):
     """Raised when a value cannot be stored (half a surrogate pair, a number out of range, too large)."""
+
+
+class TierLimitExceeded(PenstockError):
+    """Raised when a call with a client waiting finds nothing left of its tenant's tier; queued work waits instead."""
+
+    status = 429
+    retryable = True
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Unavailable(PenstockError):
@@ -156,16 +178,20 @@ class ProviderRejected(ProviderError):
     """Raised when the provider refuses the request itself; asking again would not help."""
 
     status = 400
+    fallback_reason = "invalid_request"
 
 
 class ProviderContentRefused(ProviderRejected):
     """Raised when the provider's content policy refuses the request; another provider's may not."""
 
     code = "content_policy_violation"
+    fallback_reason = "content_policy"
 
 
 class ProviderUnauthorized(ProviderError):
     """Raised when the provider refuses our credentials."""
+
+    fallback_reason = "unauthorized"
 
 
 class ProviderRateLimited(ProviderError):
@@ -174,31 +200,42 @@ class ProviderRateLimited(ProviderError):
     status = 429
     retryable = True
     code = "rate_limit_exceeded"
+    fallback_reason = "rate_limited"
 
 
-class ProviderOverloaded(ProviderError):
+class ProviderFault(ProviderError):
+    """The root of what is the provider's own fault: it counts against its circuit breaker."""
+
+    retryable = True
+    provider_fault = True
+    fallback_reason = "unavailable"
+
+
+class ProviderOverloaded(ProviderFault):
     """Raised on a provider's 5xx."""
 
+
+class ProviderCircuitOpen(ProviderError):
+    """Raised when a deployment is not asked, because it failed too often lately (see `penstock.limits`)."""
+
+    status = 503
     retryable = True
+    fallback_reason = "unavailable"
+    code = "provider_unavailable"
 
 
-class ProviderUnreachable(ProviderError):
+class ProviderUnreachable(ProviderFault):
     """Raised when no connection to the provider could be made, or it broke before the answer began."""
 
-    retryable = True
 
-
-class ProviderTimeout(ProviderError):
+class ProviderTimeout(ProviderFault):
     """Raised when the provider did not answer, or stopped answering, in time."""
 
     status = 504
-    retryable = True
 
 
-class ProviderStreamBroken(ProviderError):
+class ProviderStreamBroken(ProviderFault):
     """Raised when an answer stopped half-way, carried an error frame, or was not in the provider's own format."""
-
-    retryable = True
 
 
 def error_to_json(error: PenstockError) -> dict[str, Any]:
@@ -209,11 +246,13 @@ def error_to_json(error: PenstockError) -> dict[str, Any]:
         "status": error.status,
         "param": error.param,
         "code": error.code,
+        "retry_after": error.retry_after,
     }
 
 
 def stored_error(value: dict[str, Any]) -> PenstockError:
-    """An error of the stored form, to be raised again; it keeps its status, message, param and code."""
+    """An error of the stored form, to be raised again; it keeps its status, message, param, code and `retry_after`."""
     error = PenstockError(value["message"], param=value["param"], code=value["code"])
     error.status = value["status"]
+    error.retry_after = value["retry_after"]
     return error

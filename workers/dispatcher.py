@@ -10,7 +10,7 @@ import structlog
 from penstock.broker import Doorbell
 from penstock.configuration import Config
 from penstock.errors import Unavailable
-from penstock.limits.buckets import DeploymentLimits
+from penstock.limits.buckets import BULK_HORIZON_MS, DeploymentLimits
 from penstock.limits.quota import Quota
 from penstock.providers.deployments import Deployment, Deployments
 from penstock.rules.fairness import Contender, rejoin, share
@@ -18,9 +18,10 @@ from penstock.store import backlog, flows, jobs
 from penstock.store.backlog import Queued
 from penstock.store.database import Database
 from penstock.store.flows import Flow, Taken
+from workers.tiers import TierRoom
 
-#: work is sent to workers this many seconds before its quota is there
-AHEAD_SECONDS = 2.0
+#: work is sent to workers this many seconds before its quota is there: as far as a reservation reaches
+AHEAD_SECONDS = BULK_HORIZON_MS / 1000
 #: jobs handed to the queue of an unlimited deployment and not yet claimed
 WINDOW = 600
 #: what a job is thought to take before one of its flow was seen
@@ -36,6 +37,10 @@ class _Clock:
     now: float = 0.0
     mean_tokens: dict[int, float] = field(default_factory=dict)
 
+    def mean(self, flow: Flow) -> float:
+        """About how many tokens a job of a flow takes."""
+        return self.mean_tokens.get(flow.id, _MEAN_TOKENS)
+
 
 class Dispatcher:
     """Moves jobs from the backlog into queues. One leads at a time; two at once cost only fairness."""
@@ -50,6 +55,7 @@ class Dispatcher:
         self._slice = config.worker.slice_size
         self._limits = {name: DeploymentLimits.of(config, name) for name in config.models}
         self._clocks: dict[tuple[str, str], _Clock] = {}
+        self._tiers = TierRoom(quota, config)
         self._orphans: set[str] = set()
 
     async def dispatch(self) -> int:
@@ -75,12 +81,15 @@ class Dispatcher:
         slots = await self._slots(deployment, lane, fill, clock)
         if slots <= 0:
             return 0
+        most = await self._tiers.most(members, clock.mean)
         contenders = [
-            Contender(rejoin(flow.virtual_time, clock.now), flow.weight, clock.mean_tokens.get(flow.id, _MEAN_TOKENS))
+            Contender(rejoin(flow.virtual_time, clock.now), flow.weight, clock.mean(flow), most.get(flow.id))
             for flow in members
         ]
         counts = share(contenders, slots)
         chosen = [(f, c, n) for f, c, n in zip(members, contenders, counts, strict=True) if n]
+        if not chosen:
+            return 0
         async with self._database.transaction() as connection:
             taken = await flows.take(connection, deployment.name, [f for f, _, _ in chosen], [n for _, _, n in chosen])
             await flows.advance(connection, [self._account(clock, f, c, n, taken) for f, c, n in chosen])
@@ -94,7 +103,9 @@ class Dispatcher:
         if lane == "interactive":
             return WINDOW - waiting_jobs
         room = await self._quota.peek(self._limits[deployment.name], AHEAD_SECONDS)
-        slots = min(WINDOW - waiting_jobs, room.requests - waiting_jobs)
+        if room.shut:
+            return 0
+        slots = min(WINDOW - waiting_jobs, room.requests - waiting_jobs, room.places - waiting_jobs)
         if math.isfinite(room.tokens):
             means = clock.mean_tokens.values()
             mean = sum(means) / len(means) if means else _MEAN_TOKENS
@@ -111,6 +122,7 @@ class Dispatcher:
         if mine:
             mean = clock.mean_tokens.get(flow.id, tokens / len(mine))
             clock.mean_tokens[flow.id] = 0.8 * mean + 0.2 * tokens / len(mine)
+            self._tiers.sent(flow, len(mine), tokens)
         last = max(((job.priority, job.id) for job in mine), default=None)
         return flow, contender.virtual_time + tokens / flow.weight, last, len(mine) < asked
 

@@ -12,11 +12,11 @@ from penstock.errors import Unavailable
 from penstock.http import make_client
 from penstock.ids import new_id
 from penstock.limits.quota import Quota
+from penstock.limits.truth import SpentBy
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis, RedisError, connect
 from penstock.settings import Settings
 from penstock.store import workers as worker_store
-from penstock.store.attempts import SpentBy
 from penstock.store.database import POOL_SIZE, Database
 from penstock.submission.doorbells import WAKE_CHANNEL
 from penstock.webhooks.delivery import Deliverer

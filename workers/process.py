@@ -19,18 +19,21 @@ from penstock.execution.pipeline import Pipeline
 from penstock.ids import new_id
 from penstock.limits.buckets import DeploymentLimits
 from penstock.limits.quota import Quota
+from penstock.limits.truth import SpentBy
 from penstock.providers.deployments import Deployments
 from penstock.providers.registry import make_providers
 from penstock.redis import connect
 from penstock.rules.estimates import Calibration
 from penstock.settings import Settings
-from penstock.store.attempts import SpentBy
 from penstock.store.database import POOL_SIZE, Database
 from penstock.streams.writer import StreamWriter
 from penstock.submission.finalize import finalize_batch
 from penstock.submission.ingest import Ingest
+from workers import orders
 from workers.commit import GroupCommit
-from workers.runtime import WorkerRuntime
+from workers.hops import Hops
+from workers.returns import Returns
+from workers.runtime import Exits, WorkerRuntime
 
 #: threads that bring slices; each only waits and claims
 THREADS = {"bulk": 2, "interactive": 8}
@@ -84,21 +87,25 @@ class WorkerProcess:
         self._providers = make_providers(config)
         limits = {name: DeploymentLimits.of(config, name) for name in config.models}
         self._quota = Quota(self._redis, SpentBy(self._database, deployments.upstreams()))
-        caller = Caller(self._providers, limits, self._quota, Calibration(), config.retries.bulk.max_attempts)
+        policies = {True: config.retries.interactive, False: config.retries.bulk}
+        caller = Caller(self._providers, limits, self._quota, Calibration(), policies)
         writer = StreamWriter(self._redis, self.worker_id)
+        returns = Returns(self._database, self.worker_id)
+        self._doorbell = broker.Doorbell(broker.make_app(self.settings.broker_url, list(config.providers)))
         commit = GroupCommit(self._database, self.worker_id, LINGER_SECONDS[self.lane], self._finalize)
         self.runtime = WorkerRuntime(
             lane=self.lane,
             database=self._database,
             redis=self._redis,
-            pipeline=Pipeline(deployments, caller),
-            commit=commit,
+            pipeline=Pipeline(config, deployments, caller),
+            exits=Exits(commit, returns, Hops(self._database, self._redis, self._doorbell, deployments, config)),
             writer=writer,
             permits=config.worker.permits,
             worker_id=self.worker_id,
         )
         self.ingest = Ingest(self._database, self._redis, deployments, config)
-        for work in (writer.run(), commit.run(), self.runtime.listen(), self.runtime.beat(self._heart)):
+        hearing = orders.listen(self._redis, self.runtime, self._quota)
+        for work in (writer.run(), commit.run(), returns.run(), hearing, self.runtime.beat(self._heart)):
             self._background.append(self.loop.create_task(work))
 
     async def _finalize(self, batch_ids: frozenset[UUID]) -> None:
@@ -116,6 +123,7 @@ class WorkerProcess:
         await self._redis.aclose()
         await self._database.close()
         await self._heart.close()
+        self._doorbell.close()
 
 
 def add_tasks(app: Celery, process: WorkerProcess) -> None:

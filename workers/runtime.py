@@ -9,24 +9,27 @@ import os
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 
-from penstock.completion.encoding import loads
 from penstock.errors import Unavailable
-from penstock.execution.call import CallRecord, Deferred
-from penstock.execution.pipeline import Pipeline, cancelled
+from penstock.execution.call import CallRecord, Deferred, Interrupted
+from penstock.execution.pipeline import Hop, Pipeline, cancelled, failed
 from penstock.redis import Redis, RedisError
 from penstock.rules.lifecycle import JobState
 from penstock.store import jobs as job_store
 from penstock.store import workers as worker_store
 from penstock.store.database import Database
+from penstock.store.finish import FinishedJob
 from penstock.store.jobs import ClaimedJob
-from penstock.streams.entries import Ended, Started, control_channel, wanted_key
+from penstock.streams.entries import Ended, Started, wanted_key
 from penstock.streams.writer import StreamWriter, TokenStream
 from workers.commit import GroupCommit
+from workers.hops import Hops
 from workers.permits import Permits
+from workers.returns import Returns
 
 BEAT_SECONDS = 2.0
 
@@ -40,10 +43,19 @@ class _Running:
 
     def __init__(self, job: ClaimedJob, stream: TokenStream | None) -> None:
         self.job = job
-        self.record = CallRecord(job.id, job.epoch)
+        self.record = CallRecord(job.id, job.epoch, job.failures)
         self.stream = stream
         self.end: JobState | None = None
         self.task: asyncio.Task[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Exits:
+    """The ways in which a job leaves a worker: ended, back to the backlog, or on to another deployment."""
+
+    commit: GroupCommit
+    returns: Returns
+    hops: Hops
 
 
 class WorkerRuntime:
@@ -56,7 +68,7 @@ class WorkerRuntime:
         database: Database,
         redis: Redis,
         pipeline: Pipeline,
-        commit: GroupCommit,
+        exits: Exits,
         writer: StreamWriter,
         permits: int,
         worker_id: UUID,
@@ -66,7 +78,7 @@ class WorkerRuntime:
         self._database = database
         self._redis = redis
         self._pipeline = pipeline
-        self._commit = commit
+        self._commit, self._returns, self._hops = exits.commit, exits.returns, exits.hops
         self._writer = writer
         self._permits = Permits(permits)
         self._running: dict[UUID, _Running] = {}
@@ -105,28 +117,63 @@ class WorkerRuntime:
         return streamed
 
     async def _run(self, running: _Running) -> None:
-        job, stream = running.job, running.stream
+        stream = running.stream
+        try:
+            finished = await self._work(running)
+        finally:
+            del self._running[running.job.id]
+            self._permits.give(1)
+        if finished is not None and await self._commit.add(finished) and stream:
+            stream.append(Ended(finished.state))
+
+    async def _work(self, running: _Running) -> FinishedJob | None:
+        """The end of a job; None when it goes on elsewhere or later."""
+        job, record, stream = running.job, running.record, running.stream
         try:
             if stream:
                 stream.append(Started())
-            finished = await self._pipeline.run(job, running.record, stream.append if stream else None)
+            return await self._pipeline.run(job, record, stream.append if stream else None)
         except Deferred:
-            await self._give_up(running)
-            return
+            self._give_up(running)
+        except Hop as hop:
+            await self._hop(running, hop)
+        except Interrupted as interrupted:
+            if await self._was_read(job):
+                return failed(job, record, interrupted.error)
+            hop_or_error = self._pipeline.next_hop(job, interrupted.error) if interrupted.falls_back else None
+            if isinstance(hop_or_error, Hop):
+                await self._hop(running, hop_or_error)
+            else:
+                self._give_up(running)
         except asyncio.CancelledError:
-            if running.end is None:
-                await self._give_up(running)
-                return
-            finished = cancelled(job, running.record, running.end)
-        finally:
-            del self._running[job.id]
-            self._permits.give(1)
-        if await self._commit.add(finished) and stream:
-            stream.append(Ended(finished.state))
+            if running.end is not None:
+                return cancelled(job, record, running.end)
+            self._give_up(running)
+        return None
 
-    async def _give_up(self, running: _Running) -> None:
+    def _give_up(self, running: _Running) -> None:
+        """Back to the backlog: the next claim is a new epoch, and its stream begins anew."""
         self._commit.add_attempts(running.record.attempts)
-        await job_store.hand_back(self._database, self.worker_id, [running.job.id])
+        self._returns.add(running.job.id, running.record.failures)
+
+    async def _hop(self, running: _Running, hop: Hop) -> None:
+        self._commit.add_attempts(running.record.attempts)
+        await self._hops.move(running.job, hop, self.worker_id)
+
+    async def _was_read(self, job: ClaimedJob) -> bool:
+        """Whether chunks that were published may have been seen by somebody who cannot be told to begin anew.
+
+        A reader says that it is there before it reads. Penstock's own dialect has a reset event; a vendor's has not.
+        """
+        if job.lane == "interactive":
+            return True
+        if job.dialect == "job" or job.batch_id is not None:
+            return False
+        try:
+            return bool(await self._redis.exists(wanted_key(job.id)))
+        except (RedisError, OSError) as error:
+            _log.warning("Redis is away: a stream counts as read", error=type(error).__name__)
+            return True
 
     def stop_job(self, job_id: UUID, end: JobState) -> None:
         """Close a running call; the job ends as `end`."""
@@ -140,25 +187,6 @@ class WorkerRuntime:
         for running in list(self._running.values()):
             if running.job.batch_id == batch_id:
                 self.stop_job(running.job.id, end)
-
-    async def listen(self) -> None:
-        """Hear what is to be stopped, until cancelled."""
-        while True:
-            try:
-                async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-                    await pubsub.subscribe(control_channel())
-                    while True:
-                        message = await pubsub.get_message(timeout=5.0)
-                        if message:
-                            self._obey(loads(message["data"]))
-            except (RedisError, OSError) as error:
-                _log.warning("control: Redis is away", error=type(error).__name__)
-                await asyncio.sleep(1.0)
-
-    def _obey(self, order: list[str]) -> None:
-        verb, object_id, end = order
-        stop = self.stop_batch if verb == "batch" else self.stop_job
-        stop(UUID(hex=object_id), "expired" if end == "expired" else "cancelled")
 
     async def beat(self, database: Database) -> None:
         """Heartbeats, on a connection of their own, until cancelled."""
@@ -186,6 +214,7 @@ class WorkerRuntime:
         for running in list(self._running.values()):
             running.task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._returns.flush()
         await self._commit.flush()
         await self._writer.flush()
         await worker_store.stop(self._database, self.worker_id)

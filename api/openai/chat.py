@@ -26,6 +26,6 @@ async def create(request: Request) -> Response:
         return json_reply(openai_chat.render(facts))
     options = body.get("stream_options")
     include_usage = isinstance(options, dict) and bool(options.get("include_usage"))
-    foreground = ForegroundStream(services, principal)
+    foreground = ForegroundStream(services, request, principal)
     stream = openai_chat.ChatStream(await foreground.open(DIALECT, body), include_usage=include_usage)
     return event_stream(foreground.frames(stream.open, stream.event, stream.close))

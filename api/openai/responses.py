@@ -38,7 +38,7 @@ async def create(request: Request) -> Response:
     if background:
         return await _background(services, principal, body, stream=stream)
     if stream:
-        return await _foreground_stream(services, principal, body)
+        return await _foreground_stream(services, request, principal, body)
     facts = await answer(services, request, principal, DIALECT, body)
     if body.get("store") is False:
         await jobs.delete(services.database, principal.tenant_id, facts.id)
@@ -67,8 +67,10 @@ async def _background(services: Services, principal: Principal, body: dict[str, 
     return json_reply(openai_responses.render(facts))
 
 
-async def _foreground_stream(services: Services, principal: Principal, body: dict[str, Any]) -> Response:
-    foreground = ForegroundStream(services, principal)
+async def _foreground_stream(
+    services: Services, request: Request, principal: Principal, body: dict[str, Any]
+) -> Response:
+    foreground = ForegroundStream(services, request, principal)
     stream = ResponsesStream(await foreground.open(DIALECT, body))
 
     def start() -> list[bytes]:

@@ -62,5 +62,7 @@ class CompletionRequest:
     reasoning_effort: ReasoningEffort | None = None
     reasoning_tokens: int | None = None
     user: str | None = None
+    #: models to ask, in this order, when the one asked for fails
+    fallback: tuple[str, ...] = ()
     #: fields of the caller's own dialect that have no neutral meaning; forwarded where the wire format is the same
     extra: dict[str, Any] = field(default_factory=dict)

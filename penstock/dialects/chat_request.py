@@ -9,6 +9,7 @@ from penstock.dialects.fields import (
     as_mapping,
     boolean,
     check_metadata,
+    fallback,
     integer,
     mapping,
     number,
@@ -27,7 +28,7 @@ _NOT_EXTRA = frozenset(
         "model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "n", "stop",
         "seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs", "tools",
         "tool_choice", "parallel_tool_calls", "response_format", "user",
-        "store", "metadata", "stream", "stream_options",
+        "store", "metadata", "stream", "stream_options", "fallback",
     )
 )  # fmt: skip
 
@@ -69,6 +70,7 @@ def parse(body: dict[str, Any]) -> CompletionRequest:
         parallel_tool_calls=boolean(body, "parallel_tool_calls") if tools else None,
         response_format=answer_format(wanted, "response_format.", nested=True) if wanted is not None else None,
         user=string(body, "user"),
+        fallback=fallback(body),
         extra={name: value for name, value in body.items() if name not in _NOT_EXTRA and value is not None},
     )
 

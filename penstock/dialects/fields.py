@@ -8,6 +8,7 @@ from typing import Any
 from penstock.errors import InvalidRequest
 
 _INT64 = 2**63 - 1
+_FALLBACKS = 8
 _METADATA_PAIRS, _METADATA_KEY, _METADATA_VALUE = 16, 64, 512
 
 
@@ -156,6 +157,21 @@ def as_mapping(value: Any, param: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise wrong_type(param, "an object")
     return value
+
+
+def fallback(body: dict[str, Any]) -> tuple[str, ...]:
+    """`fallback`, this service's own field: the models to ask, in this order, when the one asked for fails.
+
+    Raises:
+        InvalidRequest: it is not an array of a few names.
+    """
+    names = array(body, "fallback") or []
+    if len(names) > _FALLBACKS:
+        raise wrong_value("fallback", f"it names more than {_FALLBACKS} models.")
+    for place, name in enumerate(names):
+        if not isinstance(name, str):
+            raise wrong_type(f"fallback[{place}]", "a string")
+    return tuple(names)
 
 
 def check_metadata(body: dict[str, Any]) -> None:

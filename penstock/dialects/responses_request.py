@@ -9,6 +9,7 @@ from penstock.dialects.fields import (
     as_mapping,
     boolean,
     check_metadata,
+    fallback,
     integer,
     mapping,
     number,
@@ -31,7 +32,7 @@ _NOT_EXTRA = frozenset(
         "seed", "tools", "tool_choice", "parallel_tool_calls", "text", "top_logprobs", "include", "user",
         "store", "metadata", "stream", "stream_options", "background", "background_options", "truncation",
         "service_tier", "reasoning", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
-        "safety_identifier", "context_management", "max_tool_calls", "moderation", "conversation", "prompt",
+        "safety_identifier", "fallback", "context_management", "max_tool_calls", "moderation", "conversation", "prompt",
     )
 )  # fmt: skip
 
@@ -72,6 +73,7 @@ def parse(body: dict[str, Any], previous: Sequence[Message] = ()) -> CompletionR
         parallel_tool_calls=boolean(body, "parallel_tool_calls") if tools else None,
         response_format=_format(body),
         user=string(body, "user"),
+        fallback=fallback(body),
         extra={name: value for name, value in body.items() if name not in _NOT_EXTRA and value is not None},
     )
 

@@ -10,10 +10,18 @@ from uuid import UUID
 
 from penstock.completion import CompletionRequest, CompletionResult, Finished, PartDelta, PartStarted, ResultBuilder
 from penstock.completion.usage import Usage
-from penstock.errors import PenstockError, ProviderError, ProviderRateLimited, ProviderStreamBroken
-from penstock.limits.buckets import DeploymentLimits
-from penstock.limits.quota import Quota, Reservation
-from penstock.providers.base import Provider
+from penstock.configuration import LaneRetries
+from penstock.errors import (
+    PenstockError,
+    ProviderCircuitOpen,
+    ProviderRateLimited,
+    ProviderStreamBroken,
+    TierLimitExceeded,
+)
+from penstock.limits import headers
+from penstock.limits.buckets import DeploymentLimits, TokenBucket, Tokens
+from penstock.limits.quota import Outcome, Quota, Refused, Reservation
+from penstock.providers.base import OnHeaders, Provider
 from penstock.providers.deployments import Deployment
 from penstock.rules import prices, retries
 from penstock.rules.estimates import Calibration, plain_input
@@ -23,22 +31,48 @@ from penstock.store.finish import Attempt
 Emit = Callable[[PartStarted | PartDelta], None]
 #: a provider that answers 429 without saying for how long
 DEFAULT_PAUSE_SECONDS = 1.0
+#: a wait longer than this is not waited here, where it would hold a permit
+_LONGEST_WAIT = 2.0
 
 
 class Deferred(Exception):
-    """Raised when the quota has no room within the reach of a reservation; `wait` is in seconds."""
+    """Raised when queued work must wait longer than a worker holds it; `wait` is in seconds."""
 
     def __init__(self, wait: float) -> None:
-        super().__init__(f"no quota for {wait:.1f} s")
+        super().__init__(f"put off for {wait:.1f} s")
         self.wait = wait
+
+
+class NextDeployment(Exception):
+    """Raised when another deployment is to be asked; `error` is why."""
+
+    def __init__(self, error: PenstockError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class Interrupted(Exception):
+    """Raised when an answer stopped after chunks of it were published: going on would glue two answers together.
+
+    `error` is why; `falls_back` says whether another deployment would be asked.
+    """
+
+    def __init__(self, error: PenstockError, *, falls_back: bool) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.falls_back = falls_back
 
 
 @dataclass(slots=True)
 class CallRecord:
-    """What one job's calls came to; filled while they happen, so that a cancelled job's share is known too."""
+    """What one job's calls came to; filled while they happen, so that a cancelled job's share is known too.
+
+    `failures` are the failed attempts at the present deployment that count, those of earlier claims included.
+    """
 
     job_id: UUID
     epoch: int
+    failures: int = 0
     attempts: list[Attempt] = field(default_factory=list)
     builder: ResultBuilder = field(default_factory=ResultBuilder)
     emitted: bool = False
@@ -55,6 +89,23 @@ class CallRecord:
         return sum(known, Decimal(0)) if known else None
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One completion to be had from one deployment.
+
+    `size` is the request's length in bytes, `tier` what its tenant's tier draws from, `age` the seconds since the job
+    was accepted. `fallback_on` names the failures after which another deployment is asked; empty when there is none.
+    """
+
+    request: CompletionRequest
+    deployment: Deployment
+    size: int
+    interactive: bool
+    age: float = 0.0
+    tier: tuple[TokenBucket, ...] = ()
+    fallback_on: frozenset[str] = frozenset()
+
+
 class Caller:
     """Makes upstream calls within the quota."""
 
@@ -64,86 +115,121 @@ class Caller:
         limits: Mapping[str, DeploymentLimits],
         quota: Quota,
         calibration: Calibration,
-        max_attempts: int,
+        policies: Mapping[bool, LaneRetries],
     ) -> None:
+        """`policies` has the retries of interactive work (True) and of all else (False)."""
         self._providers = providers
         self._limits = limits
         self._quota = quota
         self._calibration = calibration
-        self._max_attempts = max_attempts
+        self._policies = policies
 
-    async def complete(
-        self,
-        request: CompletionRequest,
-        deployment: Deployment,
-        record: CallRecord,
-        *,
-        size: int,
-        interactive: bool,
-        emit: Emit | None,
-    ) -> CompletionResult:
-        """Call until there is an answer or trying again cannot help; `size` is the request's length in bytes.
-
-        With `emit` the answer is streamed; once a chunk was emitted no further attempt is made, or text would repeat.
+    async def complete(self, order: Order, record: CallRecord, emit: Emit | None) -> CompletionResult:
+        """Call until there is an answer or calling again cannot help. With `emit` the answer is streamed.
 
         Raises:
-            Deferred: bulk work has to wait longer for its quota than a reservation reaches.
+            Deferred: queued work has to wait for its quota, its tier, a place or the breaker.
+            NextDeployment: this one failed, and there is another to ask.
+            Interrupted: it failed in a way that may be repeated, but chunks of its answer are out.
             PenstockError: why the last attempt failed.
         """
+        started = time.monotonic()
+        name = order.deployment.name
         while True:
-            estimate = self._calibration.estimate(deployment.name, plain_input(size), request.max_tokens, request.n)
-            reservation = await self._reserve(deployment, estimate.tokens, interactive)
+            guess = self._calibration.estimate(name, plain_input(order.size), order.request.max_tokens, order.request.n)
+            reservation = await self._reserve(order, Tokens(guess.input, guess.output))
             try:
-                result = await self._attempt(request, deployment, record, reservation, emit)
+                result = await self._attempt(order, record, reservation, emit)
             except PenstockError as error:
-                if isinstance(error, ProviderRateLimited):
-                    await self._quota.pause(reservation.limits, error.retry_after or DEFAULT_PAUSE_SECONDS)
-                decision = retries.decide(error, len(record.attempts), self._max_attempts)
-                if decision is None or record.emitted:
-                    raise
-                record.builder = ResultBuilder()
+                elapsed = order.age + time.monotonic() - started
+                delay = await self._after(error, order, record, reservation, elapsed)
             else:
-                self._calibration.learn(deployment.name, estimate, result.usage)
+                self._calibration.learn(name, guess, result.usage)
                 return result
-            await asyncio.sleep(decision.delay)
+            await asyncio.sleep(delay)
 
-    async def _reserve(self, deployment: Deployment, tokens: int, interactive: bool) -> Reservation:
-        deadline = time.monotonic() + deployment.provider_config.timeouts.total
-        limits = self._limits[deployment.name]
+    def shut_for(self, deployment: str) -> float:
+        """For how many seconds a deployment's breaker is open, as far as this process has heard."""
+        return self._quota.shut_for(self._limits[deployment])
+
+    async def _after(
+        self, error: PenstockError, order: Order, record: CallRecord, reservation: Reservation, elapsed: float
+    ) -> float:
+        """What follows a failed attempt: the seconds to wait before the next one, or an exception that says what else.
+
+        A provider that is away fails no queued job: what a probe or a refusal for quota came to is not counted there.
+        """
+        limited = isinstance(error, ProviderRateLimited)
+        if not (reservation.probe or (limited and not order.interactive)):
+            record.failures += 1
+        policy = self._policies[order.interactive]
+        decision = retries.decide(
+            error, max(record.failures, 1), policy, elapsed=elapsed, fallback_on=order.fallback_on
+        )
+        if isinstance(decision, retries.GiveUp):
+            raise error
+        if record.emitted:
+            raise Interrupted(error, falls_back=isinstance(decision, retries.FallBack)) from error
+        if isinstance(decision, retries.FallBack):
+            raise NextDeployment(error) from error
+        record.builder = ResultBuilder()
+        if decision.delay > _LONGEST_WAIT and not order.interactive:
+            raise Deferred(decision.delay) from error
+        return decision.delay
+
+    async def _reserve(self, order: Order, tokens: Tokens) -> Reservation:
+        deadline = time.monotonic() + self._policies[order.interactive].max_seconds - order.age
+        limits = self._limits[order.deployment.name]
         while True:
-            answer = await self._quota.reserve(limits, tokens, interactive=interactive)
-            if isinstance(answer, Reservation):
-                break
-            if not interactive:
-                raise Deferred(answer.wait)
-            if time.monotonic() + answer.wait > deadline:
-                raise ProviderRateLimited(
-                    f"The quota of model `{deployment.name}` has no room.", retry_after=answer.wait
-                )
-            await asyncio.sleep(min(answer.wait, 2.0))
-        try:
-            await asyncio.sleep(answer.wait)
-        except asyncio.CancelledError:
-            self._quota.release(answer)
-            raise
-        return answer
+            answer = await self._quota.reserve(limits, tokens, interactive=order.interactive, tier=order.tier)
+            if isinstance(answer, Refused):
+                await self._wait(answer, order, deadline)
+                continue
+            try:
+                await asyncio.sleep(answer.wait)
+            except asyncio.CancelledError:
+                self._quota.release(answer)
+                raise
+            if answer.wait and not answer.probe and self._quota.shut_for(limits):
+                # The breaker opened while this call waited for its moment.
+                self._quota.release(answer)
+                continue
+            return answer
+
+    async def _wait(self, refused: Refused, order: Order, deadline: float) -> None:
+        """Wait a moment for what was refused.
+
+        Raises:
+            Deferred: queued work waits in the backlog.
+            NextDeployment: another deployment is asked at once.
+            PenstockError: a client is waiting, and longer than it should.
+        """
+        error = _refusal(refused, order)
+        if error.fallback_reason in order.fallback_on and (order.interactive or refused.why == "breaker"):
+            raise NextDeployment(error)
+        if not order.interactive:
+            raise Deferred(refused.wait)
+        if refused.why in ("tier", "breaker") or time.monotonic() + refused.wait > deadline:
+            raise error
+        await asyncio.sleep(min(refused.wait, _LONGEST_WAIT))
 
     async def _attempt(
-        self,
-        request: CompletionRequest,
-        deployment: Deployment,
-        record: CallRecord,
-        reservation: Reservation,
-        emit: Emit | None,
+        self, order: Order, record: CallRecord, reservation: Reservation, emit: Emit | None
     ) -> CompletionResult:
-        provider = self._providers[deployment.provider]
-        started_at, started, first = datetime.now(UTC), time.monotonic(), None
+        deployment, observed = order.deployment, _Observed(self._quota, reservation.limits)
+        started_at, first = datetime.now(UTC), None
         usage, failure, outcome = Usage(), None, "cancelled"
+        reservation.begin()
+        provider = self._providers[deployment.provider]
         try:
             if emit is None:
-                result = await provider.complete(request, deployment.upstream_model)
+                result = await provider.complete(
+                    order.request, deployment.upstream_model, on_headers=observed.on_headers
+                )
             else:
-                async for event in provider.stream(request, deployment.upstream_model):
+                async for event in provider.stream(
+                    order.request, deployment.upstream_model, on_headers=observed.on_headers
+                ):
                     first = first or time.monotonic()
                     record.builder.add(event)
                     if not isinstance(event, Finished):
@@ -156,6 +242,9 @@ class Caller:
             return result
         except PenstockError as error:
             failure, outcome = error, "failed"
+            if isinstance(error, ProviderRateLimited):
+                pause = error.retry_after or DEFAULT_PAUSE_SECONDS
+                await self._quota.pause(reservation.limits, pause, blind=not observed.told)
             raise
         finally:
             record.attempts.append(
@@ -166,8 +255,8 @@ class Caller:
                     deployment=deployment.name,
                     started_at=started_at,
                     outcome=outcome,
-                    latency_ms=int((time.monotonic() - started) * 1000),
-                    first_token_ms=int((first - started) * 1000) if first else None,
+                    latency_ms=int((time.monotonic() - reservation.began) * 1000),
+                    first_token_ms=int((first - reservation.began) * 1000) if first else None,
                     usage=usage,
                     cost=self._cost(deployment, usage) if outcome == "succeeded" else None,
                     error_type=type(failure).__name__ if failure else None,
@@ -177,14 +266,59 @@ class Caller:
             self._settle(reservation, usage, outcome, failure)
 
     def _settle(self, reservation: Reservation, usage: Usage, outcome: str, failure: PenstockError | None) -> None:
+        """Put what was really used in the place of the estimate, as far as anybody knows."""
+        seen: Outcome = "answered"
         if outcome == "succeeded":
-            self._quota.settle(reservation, usage.total_tokens)
-        elif isinstance(failure, ProviderError) and failure.status < 500:
-            # refused at the door: the provider charges no tokens for it
-            self._quota.settle(reservation, 0)
+            cached = 0 if reservation.limits.counts_cached_input else usage.cached_tokens
+            used = Tokens(usage.input_tokens - cached, usage.output_tokens)
+        elif failure is not None and not failure.provider_fault:
+            used = Tokens(0, 0)  # refused at the door: the provider charges no tokens for it
+        else:
+            used, seen = reservation.tokens, "failed" if failure is not None else "unseen"
+        self._quota.settle(reservation, used, seen)
 
     def _cost(self, deployment: Deployment, usage: Usage) -> Decimal | None:
-        return prices.cost(usage, deployment.price, deployment.upstream_model, deployment.provider_config.base_url)
+        return prices.cost(
+            usage,
+            deployment.price,
+            deployment.upstream_model,
+            deployment.provider_config.base_url,
+            discount=deployment.model_config.discount,
+        )
+
+
+class _Observed:
+    """Hands what a provider's headers say of its limits to the quota, and remembers whether they said anything."""
+
+    def __init__(self, quota: Quota, limits: DeploymentLimits) -> None:
+        self._quota = quota
+        self._limits = limits
+        self.told = False
+
+    def _on_headers(self, _status: int, found: Mapping[str, str]) -> None:
+        left = headers.left(found)
+        if left:
+            self.told = True
+            self._quota.observe(self._limits, left)
+
+    @property
+    def on_headers(self) -> OnHeaders | None:
+        """None where no bucket could learn from it."""
+        return self._on_headers if self._limits.buckets else None
+
+
+def _refusal(refused: Refused, order: Order) -> PenstockError:
+    """The error that a caller is told when what was refused cannot be waited for."""
+    name = order.deployment.name
+    if refused.why == "tier":
+        return TierLimitExceeded("The limit of your tier is reached.", retry_after=refused.wait)
+    if refused.why == "breaker":
+        return ProviderCircuitOpen(
+            f"The model `{name}` is not asked at the moment: its provider has failed too often.",
+            retry_after=refused.wait,
+        )
+    what = "place for another call" if refused.why == "concurrency" else "quota"
+    return ProviderRateLimited(f"There is no {what} left for model `{name}`.", retry_after=refused.wait)
 
 
 def _storable(text: str) -> str:

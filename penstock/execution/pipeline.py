@@ -1,18 +1,22 @@
-"""The steps of one job, in order: parse, plan, call, finish."""
+"""The steps of one job, in order: parse, plan, call, finish or go on at another deployment."""
 
 import time
+from collections.abc import Callable
+from functools import lru_cache
 
 import structlog
 
 from penstock.completion import CompletionRequest, CompletionResult
 from penstock.completion.encoding import loads
 from penstock.completion.outcome import Outcome
+from penstock.configuration import Config
 from penstock.dialects import openai_responses, registry
 from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
-from penstock.errors import ModelNotFound, PenstockError, error_to_json
-from penstock.execution.call import Caller, CallRecord, Deferred, Emit
+from penstock.errors import ModelNotFound, PenstockError, ProviderCircuitOpen, error_to_json
+from penstock.execution.call import Caller, CallRecord, Deferred, Emit, Interrupted, NextDeployment, Order
 from penstock.ids import public_id
+from penstock.limits.buckets import TokenBucket, tier_buckets
 from penstock.providers.deployments import Deployments
 from penstock.rules.context import require_fit
 from penstock.rules.lifecycle import JobState
@@ -22,22 +26,37 @@ from penstock.store.jobs import ClaimedJob
 _log = structlog.get_logger()
 
 
+class Hop(Exception):
+    """Raised when a job goes on at another deployment, with what it may fall back to after that."""
+
+    def __init__(self, deployment: str, fallback: list[str]) -> None:
+        super().__init__(f"on to {deployment}")
+        self.deployment = deployment
+        self.fallback = fallback
+
+
 class Pipeline:
     """Turns claimed jobs into finished ones."""
 
-    def __init__(self, deployments: Deployments, caller: Caller) -> None:
+    def __init__(self, config: Config, deployments: Deployments, caller: Caller) -> None:
         self._deployments = deployments
         self._caller = caller
+        #: a fleet has few tiers and many tenants; those at work are remembered
+        self._tier: Callable[[str, str], tuple[TokenBucket, ...]] = lru_cache(maxsize=10_000)(
+            lambda tenant, tier: tier_buckets(config, tenant, tier)
+        )
 
     async def run(self, job: ClaimedJob, record: CallRecord, emit: Emit | None) -> FinishedJob:
         """Do the work of a job. What goes wrong with it becomes its stored error.
 
         Raises:
             Deferred: it must go back to the backlog until there is quota.
+            Hop: it goes on at another deployment.
+            Interrupted: its answer stopped after chunks of it were published.
         """
         try:
             result = await self._complete(job, record, emit)
-        except Deferred:
+        except (Deferred, Hop, Interrupted):
             raise
         except PenstockError as error:
             return failed(job, record, error)
@@ -52,9 +71,33 @@ class Pipeline:
         if deployment is None:
             raise ModelNotFound(job.model)
         require_fit(request, deployment.context)
-        return await self._caller.complete(
-            request, deployment, record, size=len(job.body), interactive=job.lane == "interactive", emit=emit
+        order = Order(
+            request=request,
+            deployment=deployment,
+            size=len(job.body),
+            interactive=job.lane == "interactive",
+            age=max(time.time() - job.created_at.timestamp(), 0.0),
+            tier=self._tier(job.tenant_id, job.tier),
+            fallback_on=self._deployments.fallback_on(job.model) if job.fallback else frozenset(),
         )
+        try:
+            return await self._caller.complete(order, record, emit)
+        except NextDeployment as failed:
+            raise self.next_hop(job, failed.error) from failed
+
+    def next_hop(self, job: ClaimedJob, error: PenstockError) -> Exception:
+        """Where a job goes that failed here with `error`: to the first deployment left whose breaker is not open.
+
+        Where all of them are shut, a job that was not even tried waits here, as long as it can wait.
+        """
+        left = [name for name in job.fallback or () if self._deployments.get(name) is not None]
+        usable = [name for name in left if not self._caller.shut_for(name)]
+        if not left or (not usable and isinstance(error, ProviderCircuitOpen) and job.lane == "interactive"):
+            return error
+        if not usable and isinstance(error, ProviderCircuitOpen):
+            return Deferred(error.retry_after or 1.0)
+        chosen = (usable or left)[0]
+        return Hop(chosen, [name for name in left if name != chosen])
 
 
 def parse_body(job: ClaimedJob) -> CompletionRequest:

@@ -1,65 +1,181 @@
--- Takes from all the buckets of a reservation or from none; the reservations of a call are answered in their order.
+-- Takes what a call needs from all the buckets, leases and the gate of its deployment and tenant, or nothing of it;
+-- the reservations of one script call are answered in their order.
 --
--- KEYS  the buckets, each once
--- ARGV  horizon: how many ms ahead may be reserved
---       for each key:          rate per ms, capacity, floor
---       for each reservation:  1 for interactive or 0 for bulk, how many buckets, for each: its place in KEYS, amount
--- Answers two integers for each reservation:
---        1, ms   taken: go after so many ms. What is taken ahead of time is a debt, so whoever comes later queues behind.
---        0, ms   refused, nothing taken: it could go after so many ms, which is beyond the horizon
---       -1, n    nothing taken: KEYS[n] is unknown; seed it and ask again
+-- KEYS  the buckets, then the leases, then the gates, each once
+-- ARGV  how many ms ahead bulk may reserve, and interactive; how many buckets, leases, gates
+--       ms after which a place or a probe that nobody renews is free again
+--       for each bucket:       rate per ms, capacity, reserve
+--       for each lease:        places
+--       for each gate:         ms it stays open, probes
+--       for each reservation:  id; 1 for interactive or 0 for bulk
+--                              place of its gate
+--                              how many buckets, for each: place, amount
+--                              how many leases, for each: place
+-- Places count in KEYS, from 1; place 0 of a gate means that there is none.
+-- Answers three integers for each reservation:
+--        1, ms, p   taken: go after so many ms; p is 1 for a probe. What is taken ahead of time is a debt, so whoever
+--                   comes later queues behind
+--        0, ms, k   refused, nothing taken: bucket KEYS[k] could give it after so many ms, which is too far ahead
+--       -1, n, 0    nothing taken: KEYS[n] is unknown; seed it and ask again
+--       -2, ms, k   nothing taken: lease KEYS[k] has no free place; ms is not 0 while it waits for its holders
+--       -3, ms, k   nothing taken: gate KEYS[k] is shut, for so many ms or until its probes come back
 
-local GO, REFUSED, UNKNOWN = 1, 0, -1
-local horizon = argument()
-local buckets, answers = {}, {}
+local GO, REFUSED, UNKNOWN, FULL, SHUT = 1, 0, -1, -2, -3
+-- for so long after an interactive call took from a bucket, bulk work leaves it the reserve
+local INTERACTIVE_MS = 600000
+-- where others use the provider's quota too, this many ms of it are left alone: what they take next is not known yet
+local MARGIN_MS = 1000
+local OTHERS_SEEN = 0.02
 
-for place, key in ipairs(KEYS) do
-  local rate, capacity, floor = argument(), argument(), argument()
-  local bucket = read(key, rate, capacity)
-  bucket.place, bucket.floor = place, floor
+local horizons = {argument(), argument()}
+local counts = {argument(), argument(), argument()}
+local hold = argument()
+local buckets, leases, gates, answers = {}, {}, {}, {}
+
+for place = 1, counts[1] do
+  local rate, capacity, reserve = argument(), argument(), argument()
+  local bucket = read(KEYS[place], rate, capacity)
+  bucket.place, bucket.margin = place, 0
+  if bucket.others > rate * OTHERS_SEEN then
+    bucket.margin = rate * MARGIN_MS
+  end
+  -- The floor lies above the reserve by what bulk may take ahead of time: that debt must not come out of the reserve.
+  bucket.floor = bucket.margin
+  if reserve > 0 and bucket.interactive_at and now - bucket.interactive_at < INTERACTIVE_MS then
+    bucket.floor = bucket.margin + reserve + rate * horizons[1]
+  end
   buckets[place] = bucket
+end
+
+for i = 1, counts[2] do
+  local key = KEYS[counts[1] + i]
+  redis.call('ZREMRANGEBYSCORE', key, 0, now)
+  local lease = {key = key, free = argument() - redis.call('ZCARD', key) + 1}
+  local known = redis.call('ZSCORE', key, KNOWN)
+  lease.known = known ~= false
+  lease.shut = lease.known and math.max(-known - now, 0)
+  leases[counts[1] + i] = lease
+end
+
+for i = 1, counts[3] do
+  local place = counts[1] + counts[2] + i
+  local gate = {key = KEYS[place], reset = argument(), probes = argument(), busy = 0}
+  local stored = redis.call('HMGET', gate.key, 'state', 'since', 'succeeded', 'paused_until')
+  gate.state = stored[1] or 'closed'
+  gate.pause = math.max((tonumber(stored[4]) or 0) - now, 0)
+  gate.succeeded = tonumber(stored[3]) or 0
+  if gate.state == 'open' then
+    gate.shut = (tonumber(stored[2]) or 0) + gate.reset - now
+  elseif gate.state == 'half_open' then
+    local fields = redis.call('HGETALL', gate.key)
+    for at = 1, #fields, 2 do
+      if string.sub(fields[at], 1, 6) == 'probe:' then
+        if tonumber(fields[at + 1]) > now then
+          gate.busy = gate.busy + 1
+        else
+          redis.call('HDEL', gate.key, fields[at])
+        end
+      end
+    end
+  end
+  gates[place] = gate
 end
 
 -- How many ms until the bucket can give `amount`. Bulk leaves it at its floor, or goes when it is full: what is too
 -- large to fit above the floor would otherwise never go.
 local function wait_for(bucket, amount, interactive)
-  local floor = interactive and 0 or math.min(bucket.floor, bucket.capacity - amount)
+  local floor = math.min(interactive and bucket.margin or bucket.floor, bucket.room - amount)
   return math.max((amount + floor - bucket.level) / bucket.rate, bucket.pause, 0)
 end
 
-local function reserve(interactive, claims)
-  local wait = 0
+-- How many ms the gate is shut, nil when it lets a call through.
+local function shut_for(gate)
+  if gate.state == 'open' and gate.shut > 0 then
+    return math.ceil(gate.shut)
+  elseif gate.state ~= 'closed' and gate.busy + gate.succeeded >= gate.probes then
+    return 1000
+  end
+end
+
+-- Called for a call that goes: true when it is a probe.
+local function pass(gate, id)
+  if gate.state == 'closed' then
+    return false
+  end
+  if gate.state == 'open' then
+    gate.state, gate.succeeded, gate.busy = 'half_open', 0, 0
+    redis.call('HSET', gate.key, 'state', 'half_open', 'succeeded', 0)
+    transition(gate, 'half_open')
+  end
+  gate.busy = gate.busy + 1
+  redis.call('HSET', gate.key, 'probe:' .. id, now + hold)
+  return true
+end
+
+local function reserve(id, interactive, gate_place, claims, lease_places)
+  local gate = gates[gate_place]
+  if gate then
+    local shut = shut_for(gate)
+    if shut then
+      return SHUT, shut, gate_place
+    end
+  end
+  local wait, slowest = gate and gate.pause or 0, 0
   for _, claim in ipairs(claims) do
     if not claim.bucket.level then
-      return UNKNOWN, claim.bucket.place
+      return UNKNOWN, claim.bucket.place, 0
     end
-    wait = math.max(wait, wait_for(claim.bucket, claim.amount, interactive))
+    local own = wait_for(claim.bucket, claim.amount, interactive)
+    if own > wait then
+      wait, slowest = own, claim.bucket.place
+    end
+  end
+  for _, place in ipairs(lease_places) do
+    if not leases[place].known then
+      return UNKNOWN, place, 0
+    elseif leases[place].free <= 0 or leases[place].shut > 0 then
+      return FULL, math.ceil(leases[place].shut), place
+    end
   end
   wait = math.ceil(wait)
-  if wait > horizon then
-    return REFUSED, wait
+  if wait > horizons[interactive and 2 or 1] then
+    return REFUSED, wait, slowest
   end
   for _, claim in ipairs(claims) do
     local bucket = claim.bucket
     -- A bucket that will be full before the call goes gains nothing by the rest of the wait: it has no place for it.
-    bucket.level = math.min(bucket.level, bucket.capacity - bucket.rate * wait) - claim.amount
-    bucket.taken = true
+    bucket.level = math.min(bucket.level, bucket.room - bucket.rate * wait) - claim.amount
+    bucket.used = bucket.used + claim.amount
+    bucket.taken, bucket.interactive = true, bucket.interactive or interactive
   end
-  return GO, wait
+  for _, place in ipairs(lease_places) do
+    local lease = leases[place]
+    lease.free = lease.free - 1
+    redis.call('ZADD', lease.key, now + wait + hold, id)
+  end
+  return GO, wait, gate and pass(gate, id) and 1 or 0
 end
 
 while position < #ARGV do
-  local interactive, claims = argument() == 1, {}
+  local id, interactive, gate_place, claims, lease_places = text(), argument() == 1, argument(), {}, {}
   for i = 1, argument() do
     local place, amount = argument(), argument()
     claims[i] = {bucket = buckets[place], amount = amount}
   end
-  answers[#answers + 1], answers[#answers + 2] = reserve(interactive, claims)
+  for i = 1, argument() do
+    lease_places[i] = argument()
+  end
+  local verdict, number, place = reserve(id, interactive, gate_place, claims, lease_places)
+  local last = #answers
+  answers[last + 1], answers[last + 2], answers[last + 3] = verdict, number, place
 end
 
 for _, bucket in ipairs(buckets) do
   if bucket.taken then
     write(bucket)
+    if bucket.interactive then
+      redis.call('HSET', bucket.key, 'interactive_at', now)
+    end
   end
 end
 return answers

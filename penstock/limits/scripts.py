@@ -14,6 +14,7 @@ class Scripts:
     def __init__(self, redis: Redis) -> None:
         self.reserve: AsyncScript = redis.register_script(_source("reserve"))
         self.settle: AsyncScript = redis.register_script(_source("settle"))
+        self.renew: AsyncScript = redis.register_script(_source("renew"))
         self.pause: AsyncScript = redis.register_script(_source("pause"))
         self.seed: AsyncScript = redis.register_script(_source("seed"))
         self.peek: AsyncScript = redis.register_script(_source("peek"))
@@ -22,4 +23,4 @@ class Scripts:
 @cache
 def _source(name: str) -> str:
     folder = files("penstock.limits")
-    return "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in ("bucket", name))
+    return "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in ("state", name))

@@ -44,13 +44,13 @@ class SharedCall(Generic[Item, Answer]):
 
     `send` is given the items in order of arrival and returns their answers; one call is under way at a time. While
     Redis is away it is repeated, without the items whose future was cancelled meanwhile. An answer that comes for a
-    cancelled future goes to `unclaimed`. An error of `send` goes to all who wait for that call.
+    cancelled future goes to `unclaimed`, with its item. An error of `send` goes to all who wait for that call.
     """
 
     def __init__(
         self,
         send: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
-        unclaimed: Callable[[Answer], None] | None = None,
+        unclaimed: Callable[[Item, Answer], None] | None = None,
     ) -> None:
         self._send = send
         self._unclaimed = unclaimed
@@ -103,8 +103,8 @@ class SharedCall(Generic[Item, Answer]):
             return await self._send([item for item, _ in wanted]) if wanted else []
 
         answers = await patiently(attempt)
-        for (_, future), answer in zip(wanted, answers, strict=True):
+        for (item, future), answer in zip(wanted, answers, strict=True):
             if not future.cancelled():
                 future.set_result(answer)
             elif self._unclaimed is not None:
-                self._unclaimed(answer)
+                self._unclaimed(item, answer)

@@ -1,9 +1,9 @@
-"""Deployments: a public model name bound to a provider and to what the model is called there."""
+"""Deployments and plans: what a public model name stands for, and in which order deployments are asked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from penstock.configuration import Config, ModelConfig, Price, ProviderConfig
+from penstock.configuration import Config, ModelConfig, Price, ProviderConfig, RouteConfig
 from penstock.errors import ModelNotFound
 
 
@@ -21,10 +21,19 @@ class Deployment:
     model_config: ModelConfig
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which deployment is asked first, and which others when it fails, in this order."""
+
+    deployment: Deployment
+    fallback: tuple[str, ...] = ()
+
+
 class Deployments:
-    """Every configured deployment."""
+    """Every configured deployment, and the routes over them."""
 
     def __init__(self, config: Config) -> None:
+        self.routes = config.routes
         self._by_name = {
             name: Deployment(
                 name=name,
@@ -43,23 +52,44 @@ class Deployments:
         return iter(self._by_name.values())
 
     def __contains__(self, model: object) -> bool:
-        return model in self._by_name
+        """Whether this is a name that clients may ask for: a model's or a route's."""
+        return model in self._by_name or model in self.routes
 
     def upstreams(self) -> list[tuple[str, str, str]]:
         """(name, provider, upstream model) of each."""
         return [(d.name, d.provider, d.upstream_model) for d in self]
 
-    def for_model(self, model: str) -> Deployment:
-        """The deployment that serves a public model.
+    def plan(self, model: str, fallback: Sequence[str] = ()) -> Plan:
+        """What is asked for a public model or route, with what the request itself names to fall back to.
 
         Raises:
-            ModelNotFound: no such model is configured.
+            ModelNotFound: no such model is configured; `param` says whether it was the model or a fallback.
         """
-        found = self._by_name.get(model)
-        if found is None:
-            raise ModelNotFound(model)
-        return found
+        steps: list[str] = []
+        for place, name in enumerate((model, *fallback)):
+            param = f"fallback[{place - 1}]" if place else "model"
+            for step in self._steps(name, param):
+                if step not in steps:
+                    steps.append(step)
+        return Plan(self._by_name[steps[0]], tuple(steps[1:]))
+
+    def fallback_on(self, model: str) -> frozenset[str]:
+        """After which failures a job that asked for this name goes to its next deployment."""
+        route = self.routes.get(model)
+        return frozenset(route.fallback_on if route is not None else DEFAULT_FALLBACK_ON)
 
     def get(self, name: str) -> Deployment | None:
         """A deployment by its name, None when the configuration no longer has it."""
         return self._by_name.get(name)
+
+    def _steps(self, name: str, param: str) -> Sequence[str]:
+        route = self.routes.get(name)
+        if route is not None:
+            return route.steps
+        if name not in self._by_name:
+            raise ModelNotFound(name, param=param)
+        return (name,)
+
+
+#: what a request's own `fallback` is used for, as it cannot say
+DEFAULT_FALLBACK_ON = RouteConfig.model_fields["fallback_on"].default

@@ -15,11 +15,15 @@ QUANTUM = 5
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A flow that wants to send: its virtual time, its weight, and about how many tokens one job of it takes."""
+    """A flow that wants to send: its virtual time, its weight, and about how many tokens one job of it takes.
+
+    `most` bounds how many jobs it may send now; None leaves that to the others.
+    """
 
     virtual_time: float
     weight: float
     mean_tokens: float
+    most: int | None = None
 
 
 def share(contenders: Sequence[Contender], slots: int, quantum: int = QUANTUM) -> list[int]:
@@ -31,6 +35,11 @@ def share(contenders: Sequence[Contender], slots: int, quantum: int = QUANTUM) -
         virtual_time, index = heap[0]
         contender = contenders[index]
         turn = min(quantum, slots)
+        if contender.most is not None:
+            turn = min(turn, contender.most - counts[index])
+            if turn <= 0:
+                heapq.heappop(heap)
+                continue
         counts[index] += turn
         slots -= turn
         heapq.heapreplace(heap, (virtual_time + turn * contender.mean_tokens / contender.weight, index))

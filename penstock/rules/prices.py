@@ -1,41 +1,66 @@
 """What an answer costs, in US dollars: the configured price, else the public list price, else unknown.
 
-List prices come from the `genai-prices` package. Unknown is None, never zero.
+List prices come from the `genai-prices` package. Unknown is None, never zero. Reasoning tokens are output tokens; where
+a list has a price of their own for them, it is used.
 """
 
+import time
 from decimal import Decimal
+from functools import lru_cache
 
 import genai_prices
+from genai_prices.types import ModelPrice
 
 from penstock.completion.usage import Usage
 from penstock.configuration import Price
 
 _MILLION = Decimal(1_000_000)
+#: a list price is looked up anew after so many seconds: some change by the hour
+_LOOK_UP_SECONDS = 600
 
 
-def cost(usage: Usage, price: Price | None, upstream_model: str, base_url: str) -> Decimal | None:
-    """The cost of one answer; cached input is charged at its own price where there is one."""
-    if price is not None:
-        return _configured(usage, price)
-    return _listed(usage, upstream_model, base_url)
+def cost(
+    usage: Usage, price: Price | None, upstream_model: str, base_url: str, *, discount: float = 0.0
+) -> Decimal | None:
+    """The cost of one answer. `discount` is the share taken off it: for batches, or as negotiated."""
+    full = _configured(usage, price) if price is not None else _listed(usage, upstream_model, base_url)
+    if full is None or not discount:
+        return full
+    return full * (1 - Decimal(str(discount)))
 
 
 def _configured(usage: Usage, price: Price) -> Decimal:
+    """Cached input and input written to the cache are charged at their own prices where there are any."""
     plain = Decimal(str(price.input))
     cached = Decimal(str(price.cached_input)) if price.cached_input is not None else plain
-    fresh_tokens = usage.input_tokens - usage.cached_tokens
-    total = fresh_tokens * plain + usage.cached_tokens * cached + usage.output_tokens * Decimal(str(price.output))
+    written = Decimal(str(price.cache_write)) if price.cache_write is not None else plain
+    total = (
+        (usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens) * plain
+        + usage.cached_tokens * cached
+        + usage.cache_write_tokens * written
+        + usage.output_tokens * Decimal(str(price.output))
+    )
     return total / _MILLION
 
 
 def _listed(usage: Usage, upstream_model: str, base_url: str) -> Decimal | None:
+    price = _list_price(upstream_model, base_url, int(time.time() // _LOOK_UP_SECONDS))
+    if price is None:
+        return None
     counts = genai_prices.Usage(
         input_tokens=usage.input_tokens,
         cache_read_tokens=usage.cached_tokens,
         cache_write_tokens=usage.cache_write_tokens,
         output_tokens=usage.output_tokens,
+        output_reasoning_tokens=usage.reasoning_tokens,
     )
+    return price.calc_price(counts)["total_price"]
+
+
+@lru_cache(maxsize=4096)
+def _list_price(upstream_model: str, base_url: str, _period: int) -> ModelPrice | None:
+    """The price list's entry; finding it costs more than reckoning with it."""
     try:
-        return genai_prices.calc_price(counts, upstream_model, provider_api_url=base_url).total_price
+        return genai_prices.calc_price(genai_prices.Usage(), upstream_model, provider_api_url=base_url).model_price
     except LookupError:
         return None

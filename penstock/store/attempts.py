@@ -1,35 +1,86 @@
-"""Attempts: what was really sent upstream. The rows are written by `finish`."""
+"""Attempts: what was really sent upstream, and what each came to. The rows are written by `finish`."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from psycopg.rows import class_row
 
 from penstock.store.database import Database
 
 
-class SpentBy:
-    """Answers what a provider, or one upstream model of it, took lately. Deployments: (name, provider, upstream)."""
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What was sent lately: requests and tokens of calls begun, running ones as reserved, and how many run."""
 
-    def __init__(self, database: Database, deployments: Iterable[tuple[str, str, str]]) -> None:
-        self._database = database
-        self._deployments = list(deployments)
-
-    async def __call__(self, provider: str, model: str | None, seconds: float) -> tuple[int, int]:
-        """Requests and tokens of the last `seconds`."""
-        names = [name for name, owner, upstream in self._deployments if owner == provider and model in (None, upstream)]
-        return await spent(self._database, names, seconds)
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    running: int = 0
 
 
-async def spent(database: Database, deployments: list[str], seconds: float) -> tuple[int, int]:
-    """(requests, tokens) that these deployments took in the last `seconds`, running jobs counted by their estimate."""
-    row = await database.fetch_one(
-        """
-        SELECT (SELECT count(*) FROM attempts a
-                WHERE a.deployment = ANY(%(names)s) AND a.started_at > now() - make_interval(secs => %(seconds)s))
-             + (SELECT count(*) FROM jobs j WHERE j.state = 'running' AND j.deployment = ANY(%(names)s)) AS requests,
-               (SELECT coalesce(sum(a.input_tokens + a.output_tokens), 0) FROM attempts a
-                WHERE a.deployment = ANY(%(names)s) AND a.started_at > now() - make_interval(secs => %(seconds)s))
-             + (SELECT coalesce(sum(j.tokens), 0) FROM jobs j
-                WHERE j.state = 'running' AND j.deployment = ANY(%(names)s)) AS tokens
-        """,
-        {"names": deployments, "seconds": seconds},
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One upstream call as its readers see it."""
+
+    epoch: int
+    step: int
+    deployment: str
+    started_at: datetime
+    outcome: str
+    error_type: str | None
+    error: str | None
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cost: Decimal | None
+    latency_ms: int
+    first_token_ms: int | None
+
+
+async def of_job(database: Database, job_id: UUID) -> list[AttemptRow]:
+    """The upstream calls of a job, in the order in which they began."""
+    async with database.connection() as connection, connection.cursor(row_factory=class_row(AttemptRow)) as cursor:
+        await cursor.execute(
+            f"SELECT {', '.join(AttemptRow.__slots__)} FROM attempts WHERE job_id = %(id)s ORDER BY started_at, step",
+            {"id": job_id},
+        )
+        return await cursor.fetchall()
+
+
+_SPENT = """
+WITH called AS (
+    SELECT a.input_tokens, a.output_tokens FROM attempts a
+    WHERE a.started_at > now() - make_interval(secs => %(seconds)s) AND {attempts}
+), running AS (
+    SELECT j.tokens FROM jobs j WHERE j.state = 'running' AND {jobs}
+)
+SELECT (SELECT count(*) FROM called)::bigint + (SELECT count(*) FROM running)::bigint AS requests,
+       (SELECT coalesce(sum(input_tokens), 0) FROM called)::bigint
+           + (SELECT coalesce(sum(tokens), 0) FROM running)::bigint AS input_tokens,
+       (SELECT coalesce(sum(output_tokens), 0) FROM called)::bigint AS output_tokens,
+       (SELECT count(*) FROM running)::bigint AS running
+"""
+
+
+async def spent_by_deployments(database: Database, deployments: Sequence[str], seconds: float) -> Spent:
+    """What these deployments took in the last `seconds`; a running job's estimate counts as input."""
+    query = _SPENT.format(attempts="a.deployment = ANY(%(names)s)", jobs="j.deployment = ANY(%(names)s)")
+    return await _spent(database, query, {"names": list(deployments), "seconds": seconds})
+
+
+async def spent_by_tenant(database: Database, tenant_id: str, seconds: float) -> Spent:
+    """As `spent_by_deployments`, of a tenant."""
+    query = _SPENT.format(
+        attempts="EXISTS (SELECT 1 FROM jobs o WHERE o.id = a.job_id AND o.tenant_id = %(tenant_id)s)",
+        jobs="j.tenant_id = %(tenant_id)s",
     )
-    return (int(row["requests"]), int(row["tokens"])) if row else (0, 0)
+    return await _spent(database, query, {"tenant_id": tenant_id, "seconds": seconds})
+
+
+async def _spent(database: Database, query: str, params: dict[str, object]) -> Spent:
+    row = await database.fetch_one(query, params)
+    assert row is not None  # an aggregate has one row
+    return Spent(**row)

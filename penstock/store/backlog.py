@@ -6,6 +6,7 @@ from uuid import UUID
 
 from penstock.completion.outcome import Outcome
 from penstock.errors import PenstockError, error_to_json
+from penstock.store import flows
 from penstock.store.database import Database
 
 
@@ -26,6 +27,17 @@ async def queued(database: Database) -> list[Queued]:
         " FROM jobs WHERE state = 'queued' GROUP BY deployment, lane"
     )
     return [Queued(**row) for row in rows]
+
+
+async def unfinished(database: Database) -> dict[tuple[str, str], int]:
+    """How many jobs of each deployment are pending, queued or running, by (deployment, state)."""
+    rows = await database.fetch(
+        """
+        SELECT deployment, state::text AS state, count(*)::int AS jobs FROM jobs
+        WHERE state IN ('pending', 'queued', 'running') GROUP BY deployment, state
+        """
+    )
+    return {(row["deployment"], row["state"]): row["jobs"] for row in rows}
 
 
 async def lost_rings(
@@ -57,16 +69,9 @@ async def recover(database: Database, worker_ids: Sequence[UUID], limit: int, ma
         ), moved AS (
             UPDATE jobs SET state = 'pending', recoveries = recoveries + 1
             WHERE id = ANY(ARRAY(SELECT id FROM lost)) RETURNING flow_id, priority, id
-        ), heads AS (
-            SELECT DISTINCT ON (flow_id) flow_id, priority, id FROM moved ORDER BY flow_id, priority, id
-        ), woken AS (
-            UPDATE flows f SET active = true, version = version + 1,
-                cursor_priority = CASE WHEN (h.priority, h.id) < (f.cursor_priority, f.cursor_id)
-                                       THEN h.priority ELSE f.cursor_priority END,
-                cursor_id = CASE WHEN (h.priority, h.id) < (f.cursor_priority, f.cursor_id)
-                                 THEN h.id ELSE f.cursor_id END
-            FROM heads h WHERE f.id = h.flow_id
-        )
+        ), """
+        + f"{flows.HEADS}, woken AS ({flows.WAKE})"
+        + """
         SELECT count(*)::int AS moved FROM moved
         """,
         {"workers": list(worker_ids), "limit": limit, "max_recoveries": max_recoveries},

@@ -7,6 +7,21 @@ from uuid import UUID
 
 from penstock.store.database import Connection, Database
 
+#: the place of the first of the jobs in `moved` that each flow got, its flows locked in their order
+HEADS = """heads AS (
+    SELECT DISTINCT ON (flow_id) flow_id, priority, id FROM moved ORDER BY flow_id, priority, id
+), locked AS (
+    SELECT f.id FROM flows f JOIN heads h ON h.flow_id = f.id ORDER BY f.id FOR UPDATE OF f
+)"""
+#: moves their cursors back to it
+WAKE = """
+    UPDATE flows f SET active = true, version = version + 1,
+        cursor_priority = CASE WHEN (h.priority, h.id) < (f.cursor_priority, f.cursor_id)
+                               THEN h.priority ELSE f.cursor_priority END,
+        cursor_id = CASE WHEN (h.priority, h.id) < (f.cursor_priority, f.cursor_id) THEN h.id ELSE f.cursor_id END
+    FROM heads h JOIN locked l ON l.id = h.flow_id WHERE f.id = h.flow_id
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Flow:
@@ -15,6 +30,8 @@ class Flow:
     id: int
     pool: str
     lane: str
+    tenant_id: str
+    tier: str
     weight: float
     virtual_time: float
     version: int
@@ -81,7 +98,9 @@ async def active(database: Database) -> list[Flow]:
     """Every flow that may have pending jobs."""
     rows = await database.fetch(
         """
-        SELECT id, pool, lane, weight, virtual_time, version, cursor_priority, cursor_id FROM flows WHERE active
+        SELECT f.id, f.pool, f.lane, f.tenant_id, t.tier, f.weight, f.virtual_time, f.version, f.cursor_priority,
+               f.cursor_id
+        FROM flows f JOIN tenants t ON t.id = f.tenant_id WHERE f.active
         """
     )
     return [Flow(**row) for row in rows]

@@ -3,7 +3,7 @@
 Rows of a group are locked in id order, batches in batch order: unordered, overlapping groups deadlock.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from psycopg.rows import class_row
 
 from penstock.completion.encoding import pack, unpack
 from penstock.rules.lifecycle import JobState
+from penstock.store import flows
 from penstock.store.database import Connection, Database
 
 
@@ -37,15 +38,21 @@ class NewJob:
     line: int | None = None
     custom_id: str | None = None
     expires_at: datetime | None = None
+    #: deployments that may be asked when this one fails, in this order
+    fallback: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """A job this worker owns for this epoch."""
+    """A job this worker owns for this epoch.
+
+    `fallback` are the deployments left to ask, `failures` its failed attempts at the present one that count.
+    """
 
     id: UUID
     epoch: int
     tenant_id: str
+    tier: str
     batch_id: UUID | None
     custom_id: str | None
     dialect: str
@@ -53,6 +60,8 @@ class ClaimedJob:
     lane: str
     deployment: str
     tokens: int
+    fallback: list[str] | None
+    failures: int
     background: bool
     stream: bool
     created_at: datetime
@@ -87,10 +96,10 @@ class JobRow:
 
 _COLUMNS = (
     "id, tenant_id, batch_id, line, custom_id, dialect, model, lane, flow_id, deployment, priority, tokens,"
-    " background, stream, expires_at"
+    " background, stream, expires_at, fallback"
 )
 #: for binary COPY, in the order of `_COLUMNS`
-_TYPES = "uuid text uuid int4 text text text text int8 text int2 int4 bool bool timestamptz".split()  # noqa: SIM905
+_TYPES = "uuid text uuid int4 text text text text int8 text int2 int4 bool bool timestamptz text[]".split()  # noqa: SIM905
 
 #: the webhook event of a background response that is cancelled without a worker
 _CANCELLED_EVENT = """, events AS (
@@ -124,7 +133,7 @@ async def copy(connection: Connection, jobs: Sequence[NewJob]) -> None:
 def _values(job: NewJob) -> tuple[Any, ...]:
     return (
         job.id, job.tenant_id, job.batch_id, job.line, job.custom_id, job.dialect, job.model, job.lane, job.flow_id,
-        job.deployment, job.priority, job.tokens, job.background, job.stream, job.expires_at,
+        job.deployment, job.priority, job.tokens, job.background, job.stream, job.expires_at, job.fallback,
     )  # fmt: skip
 
 
@@ -136,7 +145,7 @@ async def insert(connection: Connection, job: NewJob) -> datetime:
         INSERT INTO jobs ({_COLUMNS}, state, queued_at)
         VALUES (%(id)s, %(tenant_id)s, %(batch_id)s, %(line)s, %(custom_id)s, %(dialect)s, %(model)s, %(lane)s,
                 %(flow_id)s, %(deployment)s, %(priority)s, %(tokens)s, %(background)s, %(stream)s, %(expires_at)s,
-                %(state)s::job_state, CASE WHEN %(state)s::text = 'queued' THEN now() END)
+                %(fallback)s, %(state)s::job_state, CASE WHEN %(state)s::text = 'queued' THEN now() END)
         RETURNING created_at
         """,
         {**{name: getattr(job, name) for name in NewJob.__slots__}, "body": pack(job.body)},
@@ -167,9 +176,10 @@ async def claim(
                                 started_at = coalesce(started_at, now())
                 WHERE id = ANY(ARRAY(SELECT id FROM wanted)) RETURNING *
             )
-            SELECT c.id, c.epoch, c.tenant_id, c.batch_id, c.custom_id, c.dialect, c.model, c.lane, c.deployment,
-                   c.tokens, c.background, c.stream, c.created_at, q.body
-            FROM claimed c JOIN job_requests q ON q.job_id = c.id
+            SELECT c.id, c.epoch, c.tenant_id, coalesce(t.tier, 'unlimited') AS tier, c.batch_id, c.custom_id,
+                   c.dialect, c.model, c.lane, c.deployment, c.tokens, c.fallback, c.failures, c.background,
+                   c.stream, c.created_at, q.body
+            FROM claimed c JOIN job_requests q ON q.job_id = c.id LEFT JOIN tenants t ON t.id = c.tenant_id
             """,
             {"ids": list(ids), "worker_id": worker_id, "deployment": deployment, "lane": lane},
         )
@@ -190,17 +200,64 @@ async def hand_back(database: Database, worker_id: UUID | None, ids: Iterable[UU
         ), moved AS (
             UPDATE jobs SET state = 'pending' WHERE id = ANY(ARRAY(SELECT id FROM wanted))
             RETURNING flow_id, priority, id
-        ), heads AS (
-            SELECT DISTINCT ON (flow_id) flow_id, priority, id FROM moved ORDER BY flow_id, priority, id
-        )
-        UPDATE flows f SET active = true, version = version + 1,
-            cursor_priority = CASE WHEN (h.priority, h.id) < (f.cursor_priority, f.cursor_id)
-                                   THEN h.priority ELSE f.cursor_priority END,
-            cursor_id = CASE WHEN (h.priority, h.id) < (f.cursor_priority, f.cursor_id) THEN h.id ELSE f.cursor_id END
-        FROM heads h WHERE f.id = h.flow_id
-        """,
+        ), """
+        + f"{flows.HEADS} {flows.WAKE}",
         {"ids": list(ids), "worker_id": worker_id},
     )
+
+
+async def give_up(database: Database, worker_id: UUID, failures: Mapping[UUID, int]) -> int:
+    """As `hand_back`, for running jobs of this worker, each with its failed attempts so far that count."""
+    return await database.execute(
+        """
+        WITH given AS (
+            SELECT * FROM unnest(%(ids)s::uuid[], %(failures)s::smallint[]) AS g(id, failures)
+        ), wanted AS (
+            SELECT id FROM jobs WHERE id = ANY(%(ids)s) AND state = 'running' AND worker_id = %(worker_id)s
+            ORDER BY id FOR UPDATE
+        ), moved AS (
+            UPDATE jobs j SET state = 'pending', failures = g.failures
+            FROM given g WHERE j.id = g.id AND j.id = ANY(ARRAY(SELECT id FROM wanted))
+            RETURNING j.flow_id, j.priority, j.id
+        ), """
+        + f"{flows.HEADS} {flows.WAKE}",
+        {"ids": list(failures), "failures": list(failures.values()), "worker_id": worker_id},
+    )
+
+
+async def hop(
+    database: Database, worker_id: UUID, job_id: UUID, *, deployment: str, flow_id: int, fallback: list[str]
+) -> bool:
+    """Move a running job of this worker to another deployment, with what is left to fall back to.
+
+    A job with a client waiting goes into that deployment's queue, and its doorbell must be rung; another one joins the
+    backlog there. Its place in the order is what its age makes it: first.
+
+    Returns:
+        False when the job is this worker's no more.
+    """
+    row = await database.fetch_one(
+        """
+        WITH moved AS (
+            UPDATE jobs SET deployment = %(deployment)s, flow_id = %(flow_id)s, fallback = %(fallback)s, failures = 0,
+                state = CASE lane WHEN 'interactive' THEN 'queued' ELSE 'pending' END::job_state,
+                queued_at = CASE lane WHEN 'interactive' THEN now() END
+            WHERE id = %(id)s AND state = 'running' AND worker_id = %(worker_id)s
+            RETURNING flow_id, priority, id
+        ), """
+        + f"{flows.HEADS}, woken AS ({flows.WAKE})"
+        + """
+        SELECT count(*)::int AS moved FROM moved
+        """,
+        {
+            "id": job_id,
+            "worker_id": worker_id,
+            "deployment": deployment,
+            "flow_id": flow_id,
+            "fallback": fallback or None,
+        },
+    )
+    return bool(row and row["moved"])
 
 
 async def load(database: Database, tenant_id: str, job_id: UUID) -> JobRow | None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.completion.encoding import loads
+from penstock.dialects.fields import fallback
+from penstock.errors import InvalidRequest
 
 _BOM = b"\xef\xbb\xbf"
 #: a single request larger than this is refused rather than held in memory
@@ -18,6 +20,7 @@ class BatchLine:
     number: int
     custom_id: str
     model: str
+    fallback: tuple[str, ...]
     body: dict[str, Any]
 
 
@@ -95,7 +98,16 @@ def _checked(number: int, value: dict[str, Any], endpoint: str, models: Containe
         return LineError("invalid_type", "'body.model' must be a string.", number, "body.model")
     if model not in models:
         return LineError("model_not_found", f"The model `{model}` does not exist.", number, "body.model")
-    return BatchLine(number, custom_id, model, body)
+    try:
+        others = fallback(body)
+    except InvalidRequest as error:
+        return LineError(error.code or "invalid_value", error.message, number, f"body.{error.param}")
+    for place, name in enumerate(others):
+        if name not in models:
+            return LineError(
+                "model_not_found", f"The model `{name}` does not exist.", number, f"body.fallback[{place}]"
+            )
+    return BatchLine(number, custom_id, model, others, body)
 
 
 def _storable(text: str) -> bool:

@@ -19,14 +19,15 @@ from penstock.completion.encoding import dumps
 from penstock.configuration import Config
 from penstock.dialects import registry
 from penstock.ids import new_ids
-from penstock.providers.deployments import Deployments
+from penstock.providers.deployments import Deployments, Plan
 from penstock.redis import Redis
-from penstock.store import batches, files, flows, jobs
+from penstock.store import batches, files, flows, jobs, tenants
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.store.jobs import NewJob
 from penstock.submission.batch_file import BatchLine, LineError, read_line, split_lines
 from penstock.submission.doorbells import wake_dispatcher
+from penstock.submission.flow_ids import FlowIds
 from penstock.submission.plan import request_tokens
 
 #: lines inserted by one transaction
@@ -48,6 +49,7 @@ class Ingest:
         self._redis = redis
         self._deployments = deployments
         self._config = config
+        self._flow_ids = FlowIds(database, config)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, batch_id: UUID) -> None:
@@ -149,9 +151,11 @@ class Ingest:
                 page = []
 
     async def _insert_page(self, batch: Batch, page: list[BatchLine], position: int, flow_ids: dict[str, int]) -> bool:
-        for model in {line.model for line in page} - flow_ids.keys():
-            flow_ids[model] = await flows.ensure(self._database, model, "bulk", batch.tenant_id, 1.0)
-        rows = list(self._jobs(batch, page, flow_ids))
+        plans = [self._deployments.plan(line.model, line.fallback) for line in page]
+        for name in {plan.deployment.name for plan in plans} - flow_ids.keys():
+            tier = await tenants.tier_of(self._database, batch.tenant_id)
+            flow_ids[name] = await self._flow_ids.of(name, "bulk", batch.tenant_id, tier)
+        rows = list(self._jobs(batch, page, plans, flow_ids))
         heads: dict[int, tuple[int, UUID]] = {}
         for row in rows:
             heads.setdefault(row.flow_id, (row.priority, row.id))
@@ -163,10 +167,10 @@ class Ingest:
         await wake_dispatcher(self._redis)
         return True
 
-    def _jobs(self, batch: Batch, page: list[BatchLine], flow_ids: dict[str, int]) -> list[NewJob]:
+    def _jobs(self, batch: Batch, page: list[BatchLine], plans: list[Plan], flow_ids: dict[str, int]) -> list[NewJob]:
         dialect = registry.for_endpoint(batch.endpoint).name
         rows = []
-        for line, job_id in zip(page, new_ids(len(page)), strict=True):
+        for line, plan, job_id in zip(page, plans, new_ids(len(page)), strict=True):
             body = dumps(line.body)
             rows.append(
                 NewJob(
@@ -175,14 +179,15 @@ class Ingest:
                     dialect=dialect,
                     model=line.model,
                     lane="bulk",
-                    flow_id=flow_ids[line.model],
-                    deployment=line.model,
+                    flow_id=flow_ids[plan.deployment.name],
+                    deployment=plan.deployment.name,
                     tokens=request_tokens(line.body, len(body)),
                     body=body,
                     batch_id=batch.id,
                     line=line.number,
                     custom_id=line.custom_id,
                     expires_at=batch.expires_at,
+                    fallback=list(plan.fallback) or None,
                 )
             )
         return rows

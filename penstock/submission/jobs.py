@@ -19,6 +19,7 @@ from penstock.store import flows, jobs
 from penstock.store.database import Database
 from penstock.store.jobs import NewJob
 from penstock.submission.doorbells import wake_dispatcher
+from penstock.submission.flow_ids import FlowIds
 from penstock.submission.plan import request_tokens
 
 _log = structlog.get_logger()
@@ -42,8 +43,7 @@ class Submission:
         self._redis = redis
         self._doorbell = doorbell
         self._deployments = deployments
-        self._config = config
-        self._flow_ids: dict[tuple[str, str, str], int] = {}
+        self._flow_ids = FlowIds(database, config)
 
     async def prepare(
         self, tenant_id: str, tier: str, dialect: str, body: dict[str, Any], *, interactive: bool, stream: bool
@@ -54,7 +54,8 @@ class Submission:
             InvalidRequest: the body is wrong, its model unknown, or its prompt too long for the model.
         """
         request = registry.get(dialect).parse(body)
-        deployment = self._deployments.for_model(request.model)
+        plan = self._deployments.plan(request.model, request.fallback)
+        deployment = plan.deployment
         require_fit(request, deployment.context)
         raw = dumps(body)
         lane = "interactive" if interactive else "bulk"
@@ -62,15 +63,16 @@ class Submission:
             id=new_id(),
             tenant_id=tenant_id,
             dialect=dialect,
-            model=deployment.name,
+            model=request.model,
             lane=lane,
-            flow_id=await self._flow(deployment.name, lane, tenant_id, tier),
+            flow_id=await self._flow_ids.of(deployment.name, lane, tenant_id, tier),
             deployment=deployment.name,
             tokens=request_tokens(body, len(raw)),
             body=raw,
             state="queued" if interactive else "pending",
             background=not interactive,
             stream=stream,
+            fallback=list(plan.fallback) or None,
         )
         return Submitted(job, deployment.provider)
 
@@ -90,10 +92,3 @@ class Submission:
             _log.warning("the broker is away: a call goes through the backlog", job=job.id.hex)
             await jobs.hand_back(self._database, None, [job.id])
         return created_at
-
-    async def _flow(self, pool: str, lane: str, tenant_id: str, tier: str) -> int:
-        key = (pool, lane, tenant_id)
-        if key not in self._flow_ids:
-            weight = self._config.tiers[tier].weight if tier in self._config.tiers else 1.0
-            self._flow_ids[key] = await flows.ensure(self._database, pool, lane, tenant_id, weight)
-        return self._flow_ids[key]

@@ -5,11 +5,21 @@ from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 
 from penstock.configuration import Config
-from penstock.limits.buckets import HORIZON_MS, DeploymentLimits, TokenBucket
+from penstock.limits.buckets import (
+    BULK_HORIZON_MS,
+    INTERACTIVE_HORIZON_MS,
+    DeploymentLimits,
+    Scope,
+    TokenBucket,
+    Tokens,
+)
+from penstock.store.attempts import Spent
 
 
 def deployment(shared: dict[str, float], own: dict[str, float] | None = None) -> DeploymentLimits:
-    """Limits of a provider `p` and, when given, of its model `m`."""
+    """Limits of a provider `p` and, when given, of its model `m`. What they let through at once is known."""
+    shared = {"burst_seconds": 60.0} | shared
+    own = {"burst_seconds": 60.0} | own if own is not None else None
     config = Config.model_validate(
         {
             "providers": {"p": {"wire_format": "openai", "base_url": "http://127.0.0.1", "limits": shared}},
@@ -19,8 +29,12 @@ def deployment(shared: dict[str, float], own: dict[str, float] | None = None) ->
     return DeploymentLimits.of(config, "m")
 
 
-async def nothing_spent(provider: str, model: str | None, seconds: float) -> tuple[int, int]:
-    return 0, 0
+async def nothing_spent(scope: Scope, seconds: float) -> Spent:
+    return Spent()
+
+
+def horizon_ms(interactive: bool) -> float:
+    return INTERACTIVE_HORIZON_MS if interactive else BULK_HORIZON_MS
 
 
 @dataclass
@@ -30,13 +44,21 @@ class BucketModel:
     size: TokenBucket
     level: float
     at: float
+    #: whether a call with a client waiting ever took from it
+    interactive: bool = False
+
+    @property
+    def floor(self) -> float:
+        """What bulk leaves: the reserve, and what it may take ahead of time, once there was an interactive call."""
+        reserve = self.size.reserve
+        return reserve + self.size.rate * BULK_HORIZON_MS if reserve and self.interactive else 0.0
 
     def level_at(self, now: float) -> float:
         return min(self.level + (now - self.at) * self.size.rate, self.size.capacity)
 
     def wait(self, now: float, amount: float, *, interactive: bool) -> float:
         """How many ms until `amount` may be taken."""
-        floor = 0.0 if interactive else min(self.size.floor, self.size.capacity - amount)
+        floor = min(0.0 if interactive else self.floor, self.size.capacity - amount)
         return max(0.0, (amount + floor - self.level_at(now)) / self.size.rate)
 
     def take(self, now: float, amount: float, wait: float) -> None:
@@ -55,11 +77,11 @@ class ReservationModel:
 
     buckets: list[BucketModel]
 
-    def wait(self, now: float, tokens: int, *, interactive: bool) -> float:
+    def wait(self, now: float, tokens: Tokens, *, interactive: bool) -> float:
         return max(b.wait(now, b.size.amount(tokens), interactive=interactive) for b in self.buckets)
 
-    def goes(self, now: float, tokens: int, *, interactive: bool) -> bool:
-        return self.wait(now, tokens, interactive=interactive) <= HORIZON_MS
+    def goes(self, now: float, tokens: Tokens, *, interactive: bool) -> bool:
+        return self.wait(now, tokens, interactive=interactive) <= horizon_ms(interactive)
 
 
 @dataclass

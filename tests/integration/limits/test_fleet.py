@@ -7,15 +7,16 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from bucket_model import BucketModel, Ledger, ReservationModel, deployment, nothing_spent
+from bucket_model import BucketModel, Ledger, ReservationModel, deployment, horizon_ms, nothing_spent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from valkey_server import Valkey
 
-from penstock.limits.buckets import HORIZON_MS, DeploymentLimits
+from penstock.limits.buckets import INTERACTIVE_HORIZON_MS, DeploymentLimits, Scope, Tokens
 from penstock.limits.quota import Quota, Refused, Reservation
 from penstock.limits.scripts import Scripts
 from penstock.redis import Redis, connect
+from penstock.store.attempts import Spent
 
 #: Redis tells the time in microseconds, and two clocks are not one: a hundredth of a millisecond of refill
 BLUR_MS = 0.01
@@ -66,11 +67,11 @@ def test_the_script_answers_as_the_model_does(
                 open_reservations += [answer] if isinstance(answer, Reservation) else []
             elif open_reservations:
                 ended = open_reservations.pop(size % len(open_reservations))
-                await (quota.settle(ended, size) if step == "settle" else quota.release(ended))
+                await (quota.settle(ended, Tokens(size)) if step == "settle" else quota.release(ended))
                 for bucket in model.buckets:
                     back = bucket.size.amount(ended.tokens)
                     if step == "settle":
-                        back = ended.tokens - size if bucket.size.resource == "tokens" else 0
+                        back = ended.tokens.total - size if bucket.size.resource == "tokens" else 0
                     if back:
                         bucket.settle(await written(redis, bucket.size.key), max(back, 0), max(-back, 0))
             for bucket in model.buckets:
@@ -89,19 +90,21 @@ async def reserve_like_the_model(
     redis: Redis, quota: Quota, model: ReservationModel, limits: DeploymentLimits, tokens: int, interactive: bool
 ) -> Reservation | Refused:
     before = await server_time(redis)
-    answer = await quota.reserve(limits, tokens, interactive=interactive)
+    asked = Tokens(tokens)
+    answer = await quota.reserve(limits, asked, interactive=interactive)
     after = await server_time(redis)
     if isinstance(answer, Refused):
-        assert not model.goes(before, tokens, interactive=interactive)
-        shortest, longest = (model.wait(t, tokens, interactive=interactive) for t in (after, before))
+        assert not model.goes(before, asked, interactive=interactive)
+        shortest, longest = (model.wait(t, asked, interactive=interactive) for t in (after, before))
         assert shortest - 1e-3 <= answer.wait * 1000 <= longest + 1
     else:
         now = await written(redis, limits.buckets[0].key)
         assert before <= now <= after
-        assert model.goes(now, tokens, interactive=interactive)
-        assert answer.wait * 1000 == pytest.approx(model.wait(now, tokens, interactive=interactive), abs=1 + 1e-3)
+        assert model.goes(now, asked, interactive=interactive)
+        assert answer.wait * 1000 == pytest.approx(model.wait(now, asked, interactive=interactive), abs=1 + 1e-3)
         for bucket in model.buckets:
-            bucket.take(now, bucket.size.amount(tokens), answer.wait * 1000)
+            bucket.take(now, bucket.size.amount(asked), answer.wait * 1000)
+            bucket.interactive = bucket.interactive or interactive
     return answer
 
 
@@ -126,11 +129,12 @@ def test_in_no_window_is_more_sent_than_burst_and_refill(
         async def process(quota: Quota, plan: list[tuple[int, bool, float]]) -> None:
             for tokens, interactive, pause in plan:
                 earliest = time.monotonic() * 1000
-                answer = await quota.reserve(limits, tokens, interactive=interactive)
+                answer = await quota.reserve(limits, Tokens(tokens), interactive=interactive)
                 latest = time.monotonic() * 1000
                 if isinstance(answer, Reservation):
                     for bucket, ledger in sent.items():
-                        ledger.add(earliest + answer.wait * 1000, latest + answer.wait * 1000, bucket.amount(tokens))
+                        moments = (earliest + answer.wait * 1000, latest + answer.wait * 1000)
+                        ledger.add(*moments, bucket.amount(Tokens(tokens)))
                 await asyncio.sleep(pause)
 
         await asyncio.gather(*[process(Quota(redis, nothing_spent), plan) for plan in fleet])
@@ -160,7 +164,7 @@ def test_nothing_is_overspent_or_lost_whoever_crashes_or_gives_back(
 
         async def call(quota: Quota, tokens: int, used: float, interactive: bool, end: str, pause: float) -> None:
             nonlocal beyond
-            answer = await quota.reserve(limits, tokens, interactive=interactive)
+            answer = await quota.reserve(limits, Tokens(tokens), interactive=interactive)
             if isinstance(answer, Refused):
                 return
             await asyncio.sleep(pause)
@@ -170,9 +174,9 @@ def test_nothing_is_overspent_or_lost_whoever_crashes_or_gives_back(
             if end == "settled":
                 beyond += max(0, int(tokens * used) - tokens)
                 tokens = int(tokens * used)
-                await quota.settle(answer, tokens)
+                await quota.settle(answer, Tokens(tokens))
             for bucket in limits.buckets:
-                held[bucket] += bucket.amount(tokens)
+                held[bucket] += bucket.amount(Tokens(tokens))
 
         async def process(quota: Quota, plan: list[tuple[int, float, bool, str, float]]) -> None:
             half = len(plan) // 2
@@ -184,7 +188,7 @@ def test_nothing_is_overspent_or_lost_whoever_crashes_or_gives_back(
         await asyncio.gather(*[process(Quota(redis, nothing_spent), plan) for plan in fleet])
         for bucket in limits.buckets:
             refill = bucket.rate * (time.monotonic() - begin) * 1000
-            allowed = bucket.capacity + refill + bucket.rate * HORIZON_MS
+            allowed = bucket.capacity + refill + bucket.rate * INTERACTIVE_HORIZON_MS
             assert held[bucket] <= allowed + (beyond if bucket.resource == "tokens" else 0)
             left = bucket.capacity - held[bucket]
             stored = await redis.hget(bucket.key, "level")
@@ -208,11 +212,10 @@ def test_work_that_waits_leaves_no_quota_idle(valkey: Valkey, amounts: list[int]
         amount = amounts[0]
         for turn in range(10_000):
             amount = amounts[turn % len(amounts)]
-            if isinstance(await quotas[turn % 3].reserve(slow, amount, interactive=interactive), Refused):
+            if isinstance(await quotas[turn % 3].reserve(slow, Tokens(amount), interactive=interactive), Refused):
                 break
         level = float(await redis.hget(bucket.key, "level"))
-        floor = 0 if interactive else bucket.floor
-        assert level < amount + floor - bucket.rate * HORIZON_MS
+        assert level < amount - bucket.rate * horizon_ms(interactive)
         await redis.aclose()
 
     run(test())
@@ -225,31 +228,31 @@ class TestSeeding:
         asked: list[int] = []
 
         def counts(spent: int) -> Quota:
-            async def count(provider: str, model: str | None, seconds: float) -> tuple[int, int]:
+            async def count(scope: Scope, seconds: float) -> Spent:
                 await asyncio.sleep(random.random() / 100)
                 asked.append(spent)
-                return 0, spent
+                return Spent(0, spent)
 
             return Quota(redis, count)
 
         quotas = [counts(1000 + 100 * n) for n in range(8)]
-        await asyncio.gather(*[quota.reserve(slow, 1, interactive=True) for quota in quotas for _ in range(5)])
+        await asyncio.gather(*[quota.reserve(slow, Tokens(1), interactive=True) for quota in quotas for _ in range(5)])
         level = float(await redis.hget(slow.buckets[0].key, "level"))
         assert any(level == pytest.approx(6000 - spent - 40, abs=20) for spent in asked)
         assert sorted(set(asked)) == sorted(asked), "one process asks once"
 
     async def test_the_first_seed_counts(self, redis: Redis) -> None:
         seed = Scripts(redis).seed
-        assert [await seed(["a", "b"], [5, 6]), await seed(["b", "c"], [7, 8])] == [2, 1]
+        assert [await seed(["a", "b"], [2, 5, -1, 6, -1]), await seed(["b", "c"], [2, 7, -1, 8, -1])] == [2, 1]
         assert [float(await redis.hget(key, "level")) for key in "abc"] == [5, 6, 8]
 
     async def test_provider_and_model_are_counted_apart(self, redis: Redis) -> None:
         """Over the time each takes to fill, as older calls no longer show in a level."""
         asked = []
 
-        async def count(provider: str, model: str | None, seconds: float) -> tuple[int, int]:
-            asked.append((provider, model, seconds))
-            return (3, 300) if model is None else (1, 100)
+        async def count(scope: Scope, seconds: float) -> Spent:
+            asked.append((scope.provider, scope.model, seconds))
+            return Spent(3, 300) if scope.model is None else Spent(1, 100)
 
         both = deployment(
             {"requests_per_minute": 60, "tokens_per_minute": 6000}, {"tokens_per_minute": 600, "burst_seconds": 120}
@@ -259,25 +262,25 @@ class TestSeeding:
         assert [float(await redis.hget(b.key, "level")) for b in both.buckets] == [57, 5700, 1100]
 
     async def test_a_truth_that_cannot_be_asked_fails_the_reserve(self, redis: Redis) -> None:
-        async def broken(provider: str, model: str | None, seconds: float) -> tuple[int, int]:
+        async def broken(scope: Scope, seconds: float) -> Spent:
             raise OSError("no database")
 
         quota = Quota(redis, broken)
         for _ in range(2):
             with pytest.raises(OSError, match="no database"):
-                await quota.reserve(ONE, 1, interactive=False)
+                await quota.reserve(ONE, Tokens(1), interactive=False)
 
     async def test_a_redis_that_forgot_everything_does_not_open_the_gate(self, redis: Redis) -> None:
         slow = deployment({"requests_per_minute": 60, "tokens_per_minute": 6000})
         granted: list[int] = []
 
-        async def count(provider: str, model: str | None, seconds: float) -> tuple[int, int]:
-            return len(granted), sum(granted)
+        async def count(scope: Scope, seconds: float) -> Spent:
+            return Spent(len(granted), sum(granted))
 
         quotas = [Quota(redis, count) for _ in range(3)]
 
         async def until_refused(quota: Quota) -> None:
-            while isinstance(await quota.reserve(slow, 200, interactive=True), Reservation):
+            while isinstance(await quota.reserve(slow, Tokens(200), interactive=True), Reservation):
                 granted.append(200)
 
         begin = time.monotonic()
@@ -287,7 +290,7 @@ class TestSeeding:
             await redis.script_flush()
         elapsed = (time.monotonic() - begin) * 1000
         bucket = slow.buckets[1]
-        assert sum(granted) <= bucket.capacity + bucket.rate * (elapsed + HORIZON_MS)
+        assert sum(granted) <= bucket.capacity + bucket.rate * (elapsed + INTERACTIVE_HORIZON_MS)
         assert sum(granted) >= bucket.capacity
 
 
@@ -295,10 +298,10 @@ class TestRedisAway:
     async def test_a_reserve_waits_for_it_and_settles_are_kept(self, own_valkey: Valkey) -> None:
         redis = connect(own_valkey.url)
         quota = Quota(redis, nothing_spent)
-        first = await quota.reserve(TWO, 10, interactive=False)
+        first = await quota.reserve(TWO, Tokens(10), interactive=False)
         own_valkey.kill()
-        waiting = asyncio.create_task(quota.reserve(TWO, 10, interactive=False))
-        settled = quota.settle(first, 5)
+        waiting = asyncio.create_task(quota.reserve(TWO, Tokens(10), interactive=False))
+        settled = quota.settle(first, Tokens(5))
         await asyncio.sleep(0.2)
         assert not waiting.done()
         assert not settled.done()
@@ -311,19 +314,19 @@ class TestRedisAway:
     async def test_the_caller_bounds_the_wait(self, own_valkey: Valkey) -> None:
         redis = connect(own_valkey.url)
         quota = Quota(redis, nothing_spent)
-        await quota.reserve(ONE, 10, interactive=False)
+        await quota.reserve(ONE, Tokens(10), interactive=False)
         own_valkey.kill()
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(quota.reserve(ONE, 10, interactive=False), 0.1)
+            await asyncio.wait_for(quota.reserve(ONE, Tokens(10), interactive=False), 0.1)
         await quota.close()
         await redis.aclose()
 
     async def test_a_full_one_makes_it_wait_too(self, own_valkey: Valkey) -> None:
         redis = connect(own_valkey.url)
         quota = Quota(redis, nothing_spent)
-        await quota.reserve(ONE, 10, interactive=False)
+        await quota.reserve(ONE, Tokens(10), interactive=False)
         await redis.config_set("maxmemory", "1")
-        waiting = asyncio.create_task(quota.reserve(ONE, 10, interactive=False))
+        waiting = asyncio.create_task(quota.reserve(ONE, Tokens(10), interactive=False))
         await asyncio.sleep(0.2)
         assert not waiting.done()
         await redis.config_set("maxmemory", "0")

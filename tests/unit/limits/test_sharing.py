@@ -78,13 +78,13 @@ async def test_nobody_left_means_no_further_attempt() -> None:
 async def test_an_answer_nobody_waits_for_is_handed_over() -> None:
     line, unclaimed = Line(), []
     line.open.clear()
-    call = SharedCall(line, unclaimed.append)
+    call = SharedCall(line, lambda item, answer: unclaimed.append((item, answer)))
     leaves, stays = call.submit(1), call.submit(2)
     await asyncio.sleep(0)
     leaves.cancel()
     line.open.set()
     assert await stays == 4
-    assert unclaimed == [2]
+    assert unclaimed == [(1, 2)]
 
 
 async def test_an_error_that_will_not_pass_reaches_all_of_its_call_and_only_them() -> None:

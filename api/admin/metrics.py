@@ -1,0 +1,88 @@
+"""`/metrics`: the state of the whole as Prometheus reads it, gathered when it is asked for."""
+
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from api.auth import authenticate_admin
+from api.services import Services
+from penstock.limits.breakers import STATES, Breaker
+from penstock.limits.buckets import BucketState, DeploymentLimits, TokenBucket
+from penstock.store import backlog, workers
+
+router = APIRouter(tags=["admin"])
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """Breakers, quotas, unfinished jobs and workers; with the admin key."""
+    await authenticate_admin(request)
+    services: Services = request.app.state.services
+    config = services.settings.config
+    buckets = list(dict.fromkeys(b for name in config.models for b in DeploymentLimits.of(config, name).buckets))
+    snapshot = _Snapshot(
+        await services.breakers.states(),
+        (await services.quota.look(buckets)).buckets if buckets else {},
+        await backlog.unfinished(services.database),
+        await workers.present(services.database),
+    )
+    registry = CollectorRegistry()
+    registry.register(snapshot)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Snapshot:
+    """One moment of the system, in the form that the client library collects."""
+
+    def __init__(
+        self,
+        breakers: list[Breaker],
+        buckets: dict[TokenBucket, BucketState | None],
+        jobs: dict[tuple[str, str], int],
+        present: dict[str, int],
+    ) -> None:
+        self._breakers = breakers
+        self._buckets = buckets
+        self._jobs = jobs
+        self._present = present
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric with its samples."""
+        state = GaugeMetricFamily(
+            "penstock_breaker_state", "1 for the state a circuit breaker is in.", labels=["upstream", "state"]
+        )
+        changes = CounterMetricFamily(
+            "penstock_breaker_transitions", "How often a breaker came to a state.", labels=["upstream", "state"]
+        )
+        for breaker in self._breakers:
+            for name in STATES:
+                state.add_metric([str(breaker.gate.scope), name], float(breaker.state == name))
+                changes.add_metric([str(breaker.gate.scope), name], breaker.became[name])
+        yield state
+        yield changes
+        yield from self._quota()
+        jobs = GaugeMetricFamily("penstock_jobs", "Unfinished jobs.", labels=["model", "state"])
+        for labels, count in self._jobs.items():
+            jobs.add_metric(labels, count)
+        yield jobs
+        present = GaugeMetricFamily("penstock_workers", "Worker processes that beat lately.", labels=["lane"])
+        for lane, count in self._present.items():
+            present.add_metric([lane], count)
+        yield present
+
+    def _quota(self) -> Iterator[Metric]:
+        labels = ["scope", "resource"]
+        limit = GaugeMetricFamily("penstock_quota_per_minute", "The configured limit.", labels=labels)
+        level = GaugeMetricFamily("penstock_quota_level", "What can be taken now; a debt when negative.", labels=labels)
+        others = GaugeMetricFamily("penstock_quota_others_per_minute", "What others seem to use of it.", labels=labels)
+        for bucket, found in self._buckets.items():
+            named = [str(bucket.scope), bucket.resource]
+            limit.add_metric(named, bucket.per_minute)
+            if found is not None:
+                level.add_metric(named, found.level)
+                others.add_metric(named, (bucket.rate - found.rate) * 60_000)
+        yield from (limit, level, others)

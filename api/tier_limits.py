@@ -1,0 +1,64 @@
+"""What a tenant's tier allows a call with a client waiting: refused here before anything is stored, and always told."""
+
+import math
+
+from fastapi import Request
+
+from api.auth import Principal
+from api.response_headers import add_headers
+from api.services import Services
+from penstock.errors import TierLimitExceeded
+from penstock.limits.buckets import BucketState, TokenBucket, Tokens, check_size, tier_buckets
+
+
+async def check_tier(services: Services, request: Request, principal: Principal, tokens: int) -> None:
+    """See that the tier has room for one request of so many tokens (estimated), and have its state told in headers.
+
+    The worker's reservation is what counts; this keeps calls that would be refused there out of the database.
+
+    Raises:
+        TierLimitExceeded: it has no room now.
+        InvalidRequest: the request is larger than the tier lets through at once.
+    """
+    buckets = tier_buckets(services.settings.config, principal.tenant_id, principal.tier)
+    if not buckets:
+        return
+    asked = Tokens(tokens)
+    check_size(buckets, asked)
+    found = (await services.quota.look(buckets)).buckets
+    states = [found[bucket] or _full(bucket) for bucket in buckets]
+    lacking = [(state, state.bucket.amount(asked) - state.level) for state in states]
+    add_headers(request, _headers(states, asked))
+    waits = [missing / state.rate / 1000 for state, missing in lacking if missing > 0]
+    if waits:
+        worst = max((missing / state.rate, state) for state, missing in lacking)[1]
+        raise TierLimitExceeded(
+            f"The limit of tier `{principal.tier}` is reached: {worst.bucket.per_minute} {worst.bucket.resource} a"
+            " minute.",
+            retry_after=max(waits),
+        )
+
+
+def _full(bucket: TokenBucket) -> BucketState:
+    """A bucket that nobody has used yet."""
+    return BucketState(bucket, bucket.capacity, bucket.rate, bucket.capacity)
+
+
+def _headers(states: list[BucketState], asked: Tokens) -> dict[str, str]:
+    """OpenAI's names (contract §1.4); what is left counts this request as taken."""
+    headers = {}
+    for state in states:
+        name = state.bucket.resource
+        left = max(0.0, state.level - state.bucket.amount(asked))
+        headers[f"x-ratelimit-limit-{name}"] = str(state.bucket.per_minute)
+        headers[f"x-ratelimit-remaining-{name}"] = str(math.floor(left))
+        headers[f"x-ratelimit-reset-{name}"] = _duration((state.bucket.capacity - left) / state.bucket.rate / 1000)
+    return headers
+
+
+def _duration(seconds: float) -> str:
+    """As OpenAI writes it: `250ms`, `6s`, `1m30s`."""
+    if seconds < 1:
+        return f"{math.ceil(seconds * 1000)}ms"
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -1,0 +1,41 @@
+"""What an answer costs."""
+
+from decimal import Decimal
+
+import pytest
+
+from penstock.completion.usage import Usage
+from penstock.configuration import Price
+from penstock.rules.prices import cost
+
+USED = Usage(input_tokens=1_000_000, output_tokens=100_000, cached_tokens=400_000, cache_write_tokens=100_000)
+
+
+def test_cached_and_written_input_have_their_own_prices() -> None:
+    price = Price(input=2, output=10, cached_input=0.5, cache_write=2.5)
+    assert cost(USED, price, "m", "http://here") == Decimal(
+        "2.45"
+    )  # 0.5 M × 2 + 0.4 M × 0.5 + 0.1 M × 2.5 + 0.1 M × 10
+
+
+def test_without_them_all_input_costs_the_same() -> None:
+    assert cost(USED, Price(input=2, output=10), "m", "http://here") == Decimal(3)
+
+
+def test_a_discount_is_taken_off() -> None:
+    assert cost(USED, Price(input=2, output=10), "m", "http://here", discount=0.5) == Decimal("1.5")
+
+
+def test_an_unknown_price_is_not_zero() -> None:
+    assert cost(USED, None, "my-own-model", "http://127.0.0.1:9") is None
+    assert cost(USED, None, "no-such-model", "https://api.openai.com/v1") is None
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.5])
+def test_list_prices_know_cached_tokens(discount: float) -> None:
+    where = ("gpt-4o-mini", "https://api.openai.com/v1")
+    plain = cost(Usage(1000, 100), None, *where, discount=discount)
+    cached = cost(Usage(1000, 100, cached_tokens=1000), None, *where, discount=discount)
+    assert plain is not None
+    assert cached is not None
+    assert 0 < cached < plain
