@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -11,7 +11,7 @@ from penstock.embedded.watch import watch_supervisor
 from penstock.settings import child_environment, config_path, load_config
 from penstock.startup import server_urls
 from penstock.store import schema
-from simulator.options import SimulatorOptions
+from simulator.options import SimulatorOptions, WireFormat
 from simulator.server import run as run_simulator
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Configuration file (default: PENSTOCK_CONFIG).")]
@@ -55,7 +55,7 @@ def migrate(data: DataOption = None) -> None:
 
 
 def simulate(  # noqa: PLR0913, PLR0917 — one option per knob of the simulator
-    wire_format: Annotated[str, typer.Option(help="openai or anthropic.")] = "openai",
+    wire_format: Annotated[str, typer.Option(help=f"One of {', '.join(get_args(WireFormat))}.")] = "openai",
     host: HostOption = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 picks a free port.")] = 9000,
     api_key: Annotated[str | None, typer.Option(help="The only key it accepts (default: any).")] = None,

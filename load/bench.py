@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 
 from load import report
-from load.engine import ROOT, BenchFailed, Penstock, Run, input_file
+from load.engine import ROOT, BenchFailed, Penstock, Run, bench_config, input_file
 
 _WARM_UP_JOBS = 400
 _IDLE_SECONDS = 3.0
@@ -87,7 +87,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         before = bare_loop(target, file, options.in_flight, limit)
         worker = {"permits": options.permits, "slice_size": options.slice_size}
         _say("starting Penstock")
-        with Penstock(folder, target.url, workers=options.workers, flower=options.flower, worker=worker) as penstock:
+        config = bench_config(target.url, worker)
+        with Penstock(folder, config, workers=options.workers, flower=options.flower) as penstock:
             _say("warming up")
             penstock.run_batch(input_file(_WARM_UP_JOBS, "warm"), _WARM_UP_JOBS, limit)
             quiet = penstock.snapshot()

@@ -50,15 +50,26 @@ class Run:
     restarted: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What became of a batch: seconds from its creation to its end, lines, tokens."""
+
+    seconds: float
+    completed: int
+    failed: int
+    input_tokens: int
+    usage: int
+
+
 class Penstock:
     """`penstock up` on a folder of its own, from `with` to its end."""
 
-    def __init__(self, folder: Path, provider_url: str, *, workers: int, flower: bool, worker: dict[str, int]) -> None:
+    def __init__(self, folder: Path, config: dict[str, Any], *, workers: int, flower: bool = False) -> None:
         port, flower_port = _free_port(), _free_port()
-        config = folder / "penstock.yaml"
-        config.write_text(json.dumps(_config(provider_url, worker)), "utf-8")  # JSON is YAML
+        file = folder / "penstock.yaml"
+        file.write_text(json.dumps(config), "utf-8")  # JSON is YAML
         self._command = [
-            sys.executable, "-m", "cli.main", "up", "--config", str(config), "--data", str(folder / "data"),
+            sys.executable, "-m", "cli.main", "up", "--config", str(file), "--data", str(folder / "data"),
             "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers),
             *(("--flower-port", str(flower_port)) if flower else ("--no-flower",)),
         ]  # fmt: skip
@@ -142,6 +153,28 @@ class Penstock:
             restarted=end.restarted(before),
         )
 
+    def run_rows(self, lines: bytes, rows: int, limit: float) -> Rows:
+        """Run a batch of which lines may fail.
+
+        Raises:
+            BenchFailed: it did not end within `limit` seconds.
+        """
+        file = self._post("/v1/files", files={"file": ("rows.jsonl", lines)}, data={"purpose": "batch"})
+        order = {"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+        created = time.perf_counter()
+        batch = self._post("/v1/batches", json=order)
+        while batch["status"] not in ENDED:
+            if time.perf_counter() - created > limit:
+                raise BenchFailed(f"the batch did not end within {limit:g} s: {_brief(batch)}\n{self._tail()}")
+            time.sleep(_POLL)
+            batch = self._get(f"/v1/batches/{batch['id']}")
+        seconds = time.perf_counter() - created
+        if batch["request_counts"]["total"] != rows:
+            raise BenchFailed(f"the batch did not end well: {_brief(batch)}\n{self._tail()}")
+        usage = batch["usage"]
+        failed = batch["request_counts"]["failed"]
+        return Rows(seconds, rows - failed, failed, usage["input_tokens"], usage["total_tokens"])
+
     def _check_output(self, file_id: str, jobs: int) -> None:
         content = self._http.get(f"/v1/files/{file_id}/content").raise_for_status().content
         lines = [orjson.loads(line) for line in content.splitlines()]
@@ -202,7 +235,8 @@ def input_file(jobs: int, prefix: str) -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
-def _config(provider_url: str, worker: dict[str, int]) -> dict[str, Any]:
+def bench_config(provider_url: str, worker: dict[str, int]) -> dict[str, Any]:
+    """A provider without limits, with a price and a context size."""
     return {
         "providers": {"cheap": {"wire_format": "openai", "base_url": provider_url, "api_key": "sk-bench"}},
         "models": {MODEL: {"provider": "cheap", "price": {"input": 0.05, "output": 0.4}, "context": 32768}},

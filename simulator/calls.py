@@ -14,7 +14,7 @@ from simulator.options import Faults, SimulatorOptions
 from simulator.question import Question
 from simulator.refusal import RefusalError
 from simulator.streaming import half, write_paced
-from simulator.vendor import Call, Endpoint, Reply, Vendor
+from simulator.vendor import Call, Endpoint, Head, Reply, Vendor
 
 _BREAKING = ("hang", "reset", "cut")
 _STREAM_ORDERS = frozenset({"stall", "error-frame"})
@@ -43,14 +43,14 @@ class Provider:
         self._count += 1
         return Call(f"{self._start}{self._count:08x}", int(time.time()), time.perf_counter(), self.options)
 
-    def authorise(self, request: web.Request) -> None:
+    def authorise(self, head: Head) -> None:
         """Check the key, when one is wanted.
 
         Raises:
             RefusalError: the key is missing or wrong.
         """
         if self.options.api_key is not None:
-            self.vendor.authorise(request.headers, self.options.api_key)
+            self.vendor.authorise(head, self.options.api_key)
 
     def refuse(self, refusal: RefusalError, call: Call) -> web.Response:
         """The vendor's error answer."""
@@ -71,6 +71,12 @@ class Provider:
         return None
 
 
+def head_of(request: web.Request, body: bytes = b"") -> Head:
+    """What a vendor may look at before it answers."""
+    target, method = request.raw_path, request.method
+    return Head(request.headers, request.match_info, request.query, method=method, target=target, body=body)
+
+
 class CallHandler:
     """Serves one endpoint of a provider."""
 
@@ -87,8 +93,9 @@ class CallHandler:
             ledger.arrived()
         try:
             await self._outage(request)
-            provider.authorise(request)
-            question = await self._read(request)
+            head = head_of(request, await self._body(request))
+            provider.authorise(head)
+            question = self._read(head)
             if self._endpoint.metered:
                 return await self._serve(request, question, call)
             return self._plain(self._endpoint.reply(question, call), call)
@@ -102,12 +109,14 @@ class CallHandler:
             ledger.abandoned += 1
             raise
 
-    async def _read(self, request: web.Request) -> Question:
+    async def _body(self, request: web.Request) -> bytes:
         try:
-            data = await request.read()
+            return await request.read()
         except web.HTTPRequestEntityTooLarge as error:
             raise RefusalError(413, "The body of your request is too large.") from error
-        question = self._endpoint.read(data, request.headers)
+
+    def _read(self, head: Head) -> Question:
+        question = self._endpoint.read(head.body, head)
         models = self._provider.options.models
         if models is not None and question.model not in models:
             raise self._provider.vendor.unknown_model(question.model)
@@ -153,7 +162,9 @@ class CallHandler:
         """Fail as the message or chance orders; the result says whether to cut the answer half-way."""
         provider, orders = self._provider, question.directives
         if orders.error is not None:
-            raise provider.vendor.fault(orders.error)
+            refusal = provider.vendor.fault(orders.error)
+            refusal.code = orders.error_code or refusal.code
+            raise refusal
         if record.failed_on_purpose < orders.fail:
             record.failed_on_purpose += 1
             raise provider.vendor.fault(orders.fail_status)
@@ -187,7 +198,7 @@ class CallHandler:
             await asyncio.sleep(milliseconds / 1000)
 
     def _plain(self, reply: Reply, call: Call) -> web.Response:
-        headers = self._provider.success_headers(call)
+        headers = self._provider.success_headers(call) | reply.headers
         headers["Content-Type"] = "application/json"
         return web.Response(body=reply.body, headers=headers)
 
@@ -206,7 +217,7 @@ class CallHandler:
         """Stream the answer; the flag says whether it went out whole."""
         provider, flags = self._provider, question.directives.flags
         headers = provider.success_headers(call)
-        headers |= {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
+        headers |= {"Content-Type": self._endpoint.stream_type, "Cache-Control": "no-cache"}
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
         whole = not cut and not flags & _STREAM_ORDERS

@@ -1,6 +1,6 @@
 """The simulator's own routes, for whoever steers it: what it has seen, and what it does wrong.
 
-    GET  /_sim/stats            the ledger; `?detail=1` adds every request
+    GET  /_sim/stats            the ledger, and what is left of each limit; `?detail=1` adds every request
     GET  /_sim/faults           the faults in force
     POST /_sim/faults           change some of them, e.g. {"error_rate": 0.1} or {"outage": true, "outage_seconds": 5}
     POST /_sim/reset            forget everything, fill the buckets, undo changed faults
@@ -18,7 +18,8 @@ def routes(provider: Provider) -> list[web.RouteDef]:
     """The control routes of one provider."""
 
     async def stats(request: web.Request) -> web.Response:
-        return _json(provider.ledger.to_json(detail=request.query.get("detail", "0") not in {"", "0", "false"}))
+        seen = provider.ledger.to_json(detail=request.query.get("detail", "0") not in {"", "0", "false"})
+        return _json(seen | {"left": {bucket.name: bucket.remaining for bucket in provider.quota.state()}})
 
     async def show_faults(_: web.Request) -> web.Response:
         return _json(provider.faults.to_json())

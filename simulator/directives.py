@@ -3,7 +3,7 @@
 [[echo: TEXT]]          answer exactly TEXT
 [[tokens: N]]           answer N words, each one token
 [[tool: NAME {…}]]      call the tool NAME with these arguments; may be repeated
-[[error: STATUS]]       always fail with this HTTP status
+[[error: STATUS]]       always fail with this HTTP status; `[[error: STATUS CODE]]` names the vendor's code too
 [[fail: K]]             fail K times for this exact request, then succeed; `[[fail: K STATUS]]` says how (500)
 [[delay: MS]]           answer after so many milliseconds
 [[hang]]                never answer
@@ -31,6 +31,7 @@ class Directives:
     tokens: int | None = None
     tools: tuple[tuple[str, str], ...] = ()
     error: int | None = None
+    error_code: str | None = None
     fail: int = 0
     fail_status: int = 500
     delay_ms: float | None = None
@@ -65,7 +66,8 @@ def _fields(name: str, value: str) -> dict[str, Any]:
     if name == "delay":
         return {"delay_ms": _number(name, value)}
     if name == "error":
-        return {"error": _status(name, value)}
+        status, _, code = value.partition(" ")
+        return {"error": _status(name, status), "error_code": code.strip() or None}
     if name == "fail":
         times, _, status = value.partition(" ")
         return {"fail": int(_number(name, times)), "fail_status": _status(name, status) if status else 500}

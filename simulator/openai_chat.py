@@ -146,8 +146,12 @@ def _call_ids(call: Call, choice: int, answer: Answer) -> list[str]:
 
 
 def _logprob(piece: str, question: Question) -> dict[str, Any]:
+    return token_logprob(piece, question.body.get("top_logprobs") or 0)
+
+
+def token_logprob(piece: str, rivals: int) -> dict[str, Any]:
+    """A token's entry of log probabilities, with so many tokens that could have stood there, itself the first."""
     first = piece_logprob(piece)
-    rivals = question.body.get("top_logprobs") or 0
     top = [_entry(piece, first)] if rivals else []
     top += [_entry(WORDS[rank] + " ", round(first - 0.7 * rank, 4)) for rank in range(1, rivals)]
     return _entry(piece, first) | {"top_logprobs": top}

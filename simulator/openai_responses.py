@@ -1,4 +1,8 @@
-"""POST /v1/responses, plain and streamed. Nothing is kept: there is no background mode and no later retrieval."""
+"""POST /v1/responses, plain and streamed. Nothing is kept: there is no background mode and no later retrieval.
+
+With an effort other than `none` the model thinks first: a reasoning item, sealed if that was asked for. A seal that
+comes back has to be one of this simulator's.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,12 +10,18 @@ from typing import Any
 import orjson
 
 from simulator import fields, openai_fields, tokens
-from simulator.answers import Answer, answer_choices
+from simulator.answers import Answer, answer_choices, prose
+from simulator.openai_chat import token_logprob
 from simulator.question import Question, Transcript
 from simulator.refusal import RefusalError
 from simulator.streaming import sse
 from simulator.vendor import Call, Frame, Reply
 
+#: what a thought counts for, in tokens
+_THOUGHT_TOKENS = 6
+_SEAL = "gAAAAA-sim-"
+_INCLUDE_SEAL = "reasoning.encrypted_content"
+_INCLUDE_LOGPROBS = "message.output_text.logprobs"
 _ROLES = {"user", "assistant", "system", "developer"}
 #: parameters that come back as they were sent, with what the vendor assumes for them
 _ECHOED: dict[str, Any] = {
@@ -65,6 +75,8 @@ def read(data: bytes, _headers: Mapping[str, str]) -> Question:
         user=fields.maybe_string(body, "user"),
         directives=transcript.directives(),
     )
+    fields.integer(body, "top_logprobs", 0, 20)
+    fields.strings(body, "include", 20)
     for index, tool in enumerate(fields.objects(body, "tools")):
         if tool.get("type") == "function":
             name, schema = openai_fields.function_schema(tool, f"tools[{index}]")
@@ -94,6 +106,10 @@ def _read_input(body: dict[str, Any], transcript: Transcript) -> None:
         elif kind == "function_call_output":
             fields.string(item, "call_id")
             transcript.add("tool", openai_fields.content_text(item.get("output"), f"{where}.output", transcript))
+        elif kind == "reasoning" and item.get("encrypted_content") is not None:
+            if not str(item["encrypted_content"]).startswith(_SEAL):
+                message = "The encrypted content could not be verified."
+                raise RefusalError(400, message, code="invalid_encrypted_content", param=f"{where}.encrypted_content")
         elif kind not in {"reasoning", "item_reference"}:
             raise fields.wrong(f"{where}.type", "a known input item")
 
@@ -111,9 +127,19 @@ def _read_format(question: Question) -> None:
 def reply(question: Question, call: Call) -> Reply:
     """The vendor's answer."""
     answer = answer_choices(question, call.options.answer_tokens, call.options.seed)[0]
+    size = answer.tokens + _thought_tokens(question)
     if question.stream:
-        return Reply(answer.tokens, frames=_Events(question, call, answer).frames())
-    return Reply(answer.tokens, body=orjson.dumps(_final(question, call, answer)))
+        return Reply(size, frames=_Events(question, call, answer).frames())
+    return Reply(size, body=orjson.dumps(_final(question, call, answer)))
+
+
+def _thought_tokens(question: Question) -> int:
+    effort = (fields.mapping(question.body, "reasoning") or {}).get("effort")
+    return 0 if effort in {None, "none"} else _THOUGHT_TOKENS
+
+
+def _includes(question: Question, what: str) -> bool:
+    return what in (question.body.get("include") or ())
 
 
 def _response(question: Question, call: Call, **more: Any) -> dict[str, Any]:
@@ -148,26 +174,28 @@ def _response(question: Question, call: Call, **more: Any) -> dict[str, Any]:
 
 def _final(question: Question, call: Call, answer: Answer) -> dict[str, Any]:
     short = answer.finish == "length"
+    thoughts = _thought_tokens(question)
     return _response(
         question,
         call,
         status="incomplete" if short else "completed",
         completed_at=None if short else call.created,
         incomplete_details={"reason": "max_output_tokens"} if short else None,
-        output=_items(call, answer),
+        output=_items(question, call, answer),
         usage={
             "input_tokens": question.input_tokens,
             "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-            "output_tokens": answer.tokens,
-            "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": question.input_tokens + answer.tokens,
+            "output_tokens": answer.tokens + thoughts,
+            "output_tokens_details": {"reasoning_tokens": thoughts},
+            "total_tokens": question.input_tokens + answer.tokens + thoughts,
         },
     )
 
 
-def _items(call: Call, answer: Answer) -> list[dict[str, Any]]:
+def _items(question: Question, call: Call, answer: Answer) -> list[dict[str, Any]]:
+    thoughts = [_thought(question, call)] if _thought_tokens(question) else []
     if answer.tools:
-        return [
+        calls = [
             {
                 "type": "function_call",
                 "id": f"fc_{call.id}{number}",
@@ -178,13 +206,31 @@ def _items(call: Call, answer: Answer) -> list[dict[str, Any]]:
             }
             for number, tool in enumerate(answer.tools)
         ]
+        return thoughts + calls
     status = "incomplete" if answer.finish == "length" else "completed"
     item = {"type": "message", "id": f"msg_{call.id}", "status": status, "role": "assistant"}
-    return [item | {"content": [_part(answer.text)]}]
+    return [*thoughts, item | {"content": [_part(answer.text, _logprobs(question, answer.text))]}]
 
 
-def _part(text: str) -> dict[str, Any]:
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+def _thought(question: Question, call: Call) -> dict[str, Any]:
+    item: dict[str, Any] = {"type": "reasoning", "id": f"rs_{call.id}", "summary": []}
+    if (question.body["reasoning"] or {}).get("summary"):
+        text = prose(f"{question.fingerprint}:thought", _THOUGHT_TOKENS)
+        item["summary"] = [{"type": "summary_text", "text": text}]
+    if _includes(question, _INCLUDE_SEAL):
+        item["encrypted_content"] = f"{_SEAL}{question.fingerprint}"
+    return item
+
+
+def _part(text: str, logprobs: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs}
+
+
+def _logprobs(question: Question, text: str) -> list[dict[str, Any]]:
+    if not _includes(question, _INCLUDE_LOGPROBS):
+        return []
+    rivals = question.body.get("top_logprobs") or 0
+    return [token_logprob(piece, rivals) for piece in tokens.pieces(text)]
 
 
 class _Events:
@@ -202,10 +248,8 @@ class _Events:
         self._add("response.in_progress", response=_response(self._question, self._call))
         final = _final(self._question, self._call, self._answer)
         for index, item in enumerate(final["output"]):
-            if item["type"] == "message":
-                self._message(index, item)
-            else:
-                self._function_call(index, item)
+            write = {"message": self._message, "reasoning": self._reasoning}.get(item["type"], self._function_call)
+            write(index, item)
         self._add(f"response.{final['status']}", response=final)
         return self._frames
 
@@ -218,10 +262,12 @@ class _Events:
         part = item["content"][0]
         started = item | {"status": "in_progress", "content": []}
         self._add("response.output_item.added", output_index=index, item=started)
-        self._add("response.content_part.added", **at, part=_part(""))
-        for piece in tokens.pieces(part["text"]):
-            self._add("response.output_text.delta", 1, **at, delta=piece, logprobs=[])
-        self._add("response.output_text.done", **at, text=part["text"], logprobs=[])
+        self._add("response.content_part.added", **at, part=_part("", []))
+        for number, piece in enumerate(tokens.pieces(part["text"])):
+            logprobs = [_short(token) for token in part["logprobs"][number : number + 1]]
+            self._add("response.output_text.delta", 1, **at, delta=piece, logprobs=logprobs)
+        logprobs = [_short(token) for token in part["logprobs"]]
+        self._add("response.output_text.done", **at, text=part["text"], logprobs=logprobs)
         self._add("response.content_part.done", **at, part=part)
         self._add("response.output_item.done", output_index=index, item=item)
 
@@ -233,3 +279,24 @@ class _Events:
             self._add("response.function_call_arguments.delta", 1, **at, delta=piece)
         self._add("response.function_call_arguments.done", **at, name=item["name"], arguments=item["arguments"])
         self._add("response.output_item.done", output_index=index, item=item)
+
+    def _reasoning(self, index: int, item: dict[str, Any]) -> None:
+        """The seal at the start is not whole yet, as the vendor warns."""
+        started = item | {"summary": []}
+        if "encrypted_content" in item:
+            started["encrypted_content"] = _SEAL
+        self._add("response.output_item.added", output_index=index, item=started)
+        for number, text in enumerate(item["summary"]):
+            at = {"item_id": item["id"], "output_index": index, "summary_index": number}
+            self._add("response.reasoning_summary_part.added", **at, part={"type": "summary_text", "text": ""})
+            for piece in tokens.pieces(text["text"]):
+                self._add("response.reasoning_summary_text.delta", 1, **at, delta=piece)
+            self._add("response.reasoning_summary_text.done", **at, text=text["text"])
+            self._add("response.reasoning_summary_part.done", **at, part=text)
+        self._add("response.output_item.done", output_index=index, item=item)
+
+
+def _short(token: dict[str, Any]) -> dict[str, Any]:
+    """A token's probability as streams tell it: without bytes."""
+    rivals = [{"token": rival["token"], "logprob": rival["logprob"]} for rival in token["top_logprobs"]]
+    return {"token": token["token"], "logprob": token["logprob"], "top_logprobs": rivals}

@@ -23,7 +23,8 @@ _WORDS = {
     503: "The engine is currently overloaded, please try again later.",
 }
 _CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
-_FAULT_RETRY_MS = 250
+#: when to come back after a 429 that no limit explains
+FAULT_RETRY_MS = 250
 
 
 def _envelope(message: str, kind: str, param: str | None, code: str | None) -> bytes:
@@ -33,11 +34,13 @@ def _envelope(message: str, kind: str, param: str | None, code: str | None) -> b
 _BROKEN = "The server had an error while processing your request."
 
 
-def _chat_error(_: int) -> bytes:
+def chat_error(_: int) -> bytes:
+    """An error in the middle of a stream of chunks."""
     return sse(_envelope(_BROKEN, "server_error", None, None))
 
 
-def _responses_error(sent: int) -> bytes:
+def responses_error(sent: int) -> bytes:
+    """An error in the middle of a stream of numbered events."""
     event = {"type": "error", "code": "server_error", "message": _BROKEN, "param": None, "sequence_number": sent}
     return sse(orjson.dumps(event), "error")
 
@@ -56,9 +59,9 @@ class OpenAIWire:
 
     overload_status = 503
     endpoints: tuple[Endpoint, ...] = (
-        Endpoint("/v1/chat/completions", openai_chat.read, openai_chat.reply, _chat_error),
-        Endpoint("/v1/responses", openai_responses.read, openai_responses.reply, _responses_error),
-        Endpoint("/v1/completions", openai_legacy.read, openai_legacy.reply, _chat_error),
+        Endpoint("/v1/chat/completions", openai_chat.read, openai_chat.reply, chat_error),
+        Endpoint("/v1/responses", openai_responses.read, openai_responses.reply, responses_error),
+        Endpoint("/v1/completions", openai_legacy.read, openai_legacy.reply, chat_error),
         Endpoint("/v1/embeddings", openai_embeddings.read, openai_embeddings.reply, generates=False),
     )
 
@@ -81,9 +84,9 @@ class OpenAIWire:
         hit = refusal.limit
         if hit is not None:
             wait_ms = math.ceil(hit.retry_after * 1000) if math.isfinite(hit.retry_after) else None
-            body = _envelope(_limit_message(hit, wait_ms), hit.name, None, "rate_limit_exceeded")
+            body = _envelope(limit_message(hit, wait_ms), hit.name, None, "rate_limit_exceeded")
         else:
-            wait_ms = _FAULT_RETRY_MS if refusal.status == 429 else None
+            wait_ms = FAULT_RETRY_MS if refusal.status == 429 else None
             kind = _KINDS.get(refusal.status, "server_error" if refusal.status >= 500 else "invalid_request_error")
             body = _envelope(refusal.message, kind, refusal.param, refusal.code)
         if wait_ms is not None:
@@ -110,7 +113,8 @@ class OpenAIWire:
         return {"id": name, "object": "model", "created": _MODELS_CREATED, "owned_by": "simulator"}
 
 
-def _limit_message(hit: LimitHit, wait_ms: int | None) -> str:
+def limit_message(hit: LimitHit, wait_ms: int | None) -> str:
+    """What a call over the limit is told; without a wait it will never fit."""
     per = "requests per min (RPM)" if hit.name == "requests" else "tokens per min (TPM)"
     if wait_ms is None:
         return (

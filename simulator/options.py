@@ -2,9 +2,9 @@
 
 import time
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-WireFormat = Literal["openai", "anthropic"]
+WireFormat = Literal["openai", "azure-openai", "anthropic", "cohere", "ollama", "gemini", "bedrock"]
 Outage = Literal["none", "status", "reset", "hang"]
 _OUTAGES = ("none", "status", "reset", "hang")
 _RATES = ("error_rate", "overload_rate", "hang_rate", "reset_rate", "cut_rate")
@@ -48,8 +48,9 @@ class SimulatorOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.wire_format not in {"openai", "anthropic"}:
-            raise ValueError(f"wire_format: must be openai or anthropic, not {self.wire_format!r}")
+        if self.wire_format not in get_args(WireFormat):
+            known = ", ".join(get_args(WireFormat))
+            raise ValueError(f"wire_format: must be one of {known}, not {self.wire_format!r}")
         if self.charge not in {"estimate", "actual"}:
             raise ValueError(f"charge: must be estimate or actual, not {self.charge!r}")
         if self.latency_distribution not in {"constant", "lognormal"}:

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import orjson
@@ -11,12 +11,31 @@ from aiohttp import web
 
 from simulator import control
 from simulator.anthropic_wire import AnthropicWire
-from simulator.calls import CallHandler, Provider
+from simulator.azure_openai_wire import AzureOpenAIWire
+from simulator.bedrock_wire import BedrockWire
+from simulator.calls import CallHandler, Provider, head_of
+from simulator.cohere_wire import CohereWire
+from simulator.gemini_wire import GeminiWire
+from simulator.ollama_wire import OllamaWire
 from simulator.openai_wire import OpenAIWire
-from simulator.options import SimulatorOptions
+from simulator.options import SimulatorOptions, WireFormat
 from simulator.refusal import RefusalError
 from simulator.vendor import SAMPLE_MODELS, Vendor
 
+_VENDORS: dict[WireFormat, Callable[[], Vendor]] = {
+    "openai": OpenAIWire,
+    "azure-openai": AzureOpenAIWire,
+    "anthropic": AnthropicWire,
+    "cohere": CohereWire,
+    "ollama": OllamaWire,
+    "gemini": GeminiWire,
+    "bedrock": BedrockWire,
+}
+#: where a vendor lists its models, if not at `/v1/models`
+_MODELS_PATHS: dict[WireFormat, str] = {
+    "gemini": "/{version:v1(?:alpha|beta)?}/models",
+    "bedrock": "/foundation-models",
+}
 _LARGEST_BODY = 64 * 1024 * 1024
 #: idle connections are the client's to close: a server that closes them first races with the next request
 _KEEPALIVE_SECONDS = 3600.0
@@ -27,7 +46,7 @@ _SHUTDOWN_SECONDS = 0.5
 
 def application(options: SimulatorOptions) -> web.Application:
     """The routes of one simulated provider."""
-    vendor: Vendor = OpenAIWire() if options.wire_format == "openai" else AnthropicWire()
+    vendor = _VENDORS[options.wire_format]()
     provider = Provider(options, vendor)
     app = web.Application(client_max_size=_LARGEST_BODY)
     for endpoint in vendor.endpoints:
@@ -54,7 +73,7 @@ def _lists(provider: Provider) -> list[web.RouteDef]:
     def answer(request: web.Request, name: str | None) -> web.Response:
         call = provider.new_call()
         try:
-            provider.authorise(request)
+            provider.authorise(head_of(request))
             if name is None:
                 body = vendor.models(names)
             elif provider.options.models is None or name in names:
@@ -66,9 +85,10 @@ def _lists(provider: Provider) -> list[web.RouteDef]:
         headers = provider.success_headers(call) | {"Content-Type": "application/json"}
         return web.Response(body=orjson.dumps(body), headers=headers)
 
+    path = _MODELS_PATHS.get(provider.options.wire_format, "/v1/models")
     return [
-        web.get("/v1/models", models),
-        web.get("/v1/models/{name:.+}", model),
+        web.get(path, models),
+        web.get(path + "/{name:.+}", model),
         web.route("*", "/{path:.*}", nowhere),
     ]
 

@@ -16,7 +16,8 @@ def upgrade() -> None:
             ADD COLUMN fallback text[],
             ADD COLUMN failures smallint NOT NULL DEFAULT 0;
         -- Rows come in order of time and are never moved: a few pages of summary find the last minutes of any table.
-        CREATE INDEX attempts_by_time ON attempts USING brin (started_at) WITH (pages_per_range = 16, autosummarize = on);
+        CREATE INDEX attempts_by_time ON attempts USING brin (started_at)
+            WITH (pages_per_range = 16, autosummarize = on);
         """
     )
 

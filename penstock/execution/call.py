@@ -19,7 +19,7 @@ from penstock.errors import (
     TierLimitExceeded,
 )
 from penstock.limits import headers
-from penstock.limits.buckets import DeploymentLimits, TokenBucket, Tokens
+from penstock.limits.buckets import DeploymentLimits, Resource, TokenBucket, Tokens
 from penstock.limits.quota import Outcome, Quota, Refused, Reservation
 from penstock.providers.base import OnHeaders, Provider
 from penstock.providers.deployments import Deployment
@@ -216,7 +216,8 @@ class Caller:
     async def _attempt(
         self, order: Order, record: CallRecord, reservation: Reservation, emit: Emit | None
     ) -> CompletionResult:
-        deployment, observed = order.deployment, _Observed(self._quota, reservation.limits)
+        deployment = order.deployment
+        observed = _Observed(self._quota, reservation.limits, streamed=emit is not None)
         started_at, first = datetime.now(UTC), None
         usage, failure, outcome = Usage(), None, "cancelled"
         reservation.begin()
@@ -244,7 +245,7 @@ class Caller:
             failure, outcome = error, "failed"
             if isinstance(error, ProviderRateLimited):
                 pause = error.retry_after or DEFAULT_PAUSE_SECONDS
-                await self._quota.pause(reservation.limits, pause, blind=not observed.told)
+                await self._quota.pause(reservation.limits, pause, blind=not observed.left)
             raise
         finally:
             record.attempts.append(
@@ -263,19 +264,8 @@ class Caller:
                     error=_storable(failure.message) if failure else None,
                 )
             )
-            self._settle(reservation, usage, outcome, failure)
-
-    def _settle(self, reservation: Reservation, usage: Usage, outcome: str, failure: PenstockError | None) -> None:
-        """Put what was really used in the place of the estimate, as far as anybody knows."""
-        seen: Outcome = "answered"
-        if outcome == "succeeded":
-            cached = 0 if reservation.limits.counts_cached_input else usage.cached_tokens
-            used = Tokens(usage.input_tokens - cached, usage.output_tokens)
-        elif failure is not None and not failure.provider_fault:
-            used = Tokens(0, 0)  # refused at the door: the provider charges no tokens for it
-        else:
-            used, seen = reservation.tokens, "failed" if failure is not None else "unseen"
-        self._quota.settle(reservation, used, seen)
+            used, seen = _used(reservation, usage, outcome, failure)
+            self._quota.settle(reservation, used, seen, observed.left)
 
     def _cost(self, deployment: Deployment, usage: Usage) -> Decimal | None:
         return prices.cost(
@@ -288,23 +278,43 @@ class Caller:
 
 
 class _Observed:
-    """Hands what a provider's headers say of its limits to the quota, and remembers whether they said anything."""
+    """What the headers of one call say of the provider's limits.
 
-    def __init__(self, quota: Quota, limits: DeploymentLimits) -> None:
+    Those of a plain answer come when the call has been counted, and are settled with it; those of a stream come before
+    its tokens, and are passed on at once.
+    """
+
+    def __init__(self, quota: Quota, limits: DeploymentLimits, *, streamed: bool) -> None:
         self._quota = quota
         self._limits = limits
-        self.told = False
+        self._streamed = streamed
+        self.left: dict[Resource, float] = {}
 
-    def _on_headers(self, _status: int, found: Mapping[str, str]) -> None:
+    def _on_headers(self, status: int, found: Mapping[str, str]) -> None:
         left = headers.left(found)
-        if left:
-            self.told = True
+        if self._streamed and status < 400:
             self._quota.observe(self._limits, left)
+        else:
+            self.left = left
 
     @property
     def on_headers(self) -> OnHeaders | None:
         """None where no bucket could learn from it."""
         return self._on_headers if self._limits.buckets else None
+
+
+def _used(
+    reservation: Reservation, usage: Usage, outcome: str, failure: PenstockError | None
+) -> tuple[Tokens, Outcome]:
+    """What a call used, as far as anybody knows, and what it says of the provider."""
+    if outcome == "succeeded":
+        cached = 0 if reservation.limits.counts_cached_input else usage.cached_tokens
+        return Tokens(usage.input_tokens - cached, usage.output_tokens), "answered"
+    if isinstance(failure, ProviderRateLimited):
+        return Tokens(0, 0), "refused"
+    if failure is not None and not failure.provider_fault:
+        return Tokens(0, 0), "answered"  # refused at the door: the provider charges no tokens for it
+    return reservation.tokens, "failed" if failure is not None else "unseen"
 
 
 def _refusal(refused: Refused, order: Order) -> PenstockError:

@@ -15,17 +15,15 @@ from penstock.errors import InvalidRequest
 from penstock.redis import PREFIX
 
 #: how many ms ahead quota may be reserved: a dead worker wastes no more, and nobody queues behind a longer debt
-BULK_HORIZON_MS = 1000
+BULK_HORIZON_MS = 500
 INTERACTIVE_HORIZON_MS = 2000
 #: what a provider lets through at once where nobody said: seconds of quota that its bucket may hold, and that are
 #: assumed until its own headers show more
 BURST_SECONDS = 60.0
 CAUTIOUS_SECONDS = 5.0
 
-#: the same numbers as in reserve.lua, where they are explained
+#: the same number as in reserve.lua, where it is explained
 INTERACTIVE_MS = 600_000
-MARGIN_MS = 1000
-OTHERS_SEEN = 0.02
 
 Resource = Literal["requests", "tokens", "input_tokens", "output_tokens"]
 
@@ -122,6 +120,7 @@ class TokenBucket:
 class BucketState:
     """A bucket at one moment: its level, its refill per ms and its room as far as they are known, times in ms.
 
+    `margin` is what bulk work leaves in it so that the provider's count can be told from ours (see state.lua).
     `idle_ms` is for how long no interactive call took from it, None when none ever did.
     """
 
@@ -129,6 +128,7 @@ class BucketState:
     level: float
     rate: float
     room: float
+    margin: float = 0.0
     paused_ms: float = 0.0
     idle_ms: float | None = None
 
@@ -143,11 +143,10 @@ class BucketState:
         return max(at_start + later - self._floor(), whole, 0.0)
 
     def _floor(self) -> float:
-        """As in reserve.lua: what is left to others, and to interactive work while there is some."""
-        margin = self.bucket.rate * MARGIN_MS if self.rate < self.bucket.rate * (1 - OTHERS_SEEN) else 0.0
+        """As in reserve.lua: the margin, and what is left to interactive work while there is some."""
         if self.bucket.reserve and self.idle_ms is not None and self.idle_ms < INTERACTIVE_MS:
-            return margin + self.bucket.reserve + self.bucket.rate * BULK_HORIZON_MS
-        return margin
+            return self.margin + self.bucket.reserve + self.bucket.rate * BULK_HORIZON_MS
+        return self.margin
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,12 +35,16 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What reserve.lua answers to one wish: its code, the number in ms, and what it is about."""
+    """What reserve.lua answers to one wish: its code, the number in ms, and what it is about.
+
+    `expected` is, for each bucket of the wish, what the provider should have left when the call has begun.
+    """
 
     code: int
     ms: int
     subject: Subject | None = None
     probe: bool = False
+    expected: tuple[int, ...] = ()
 
 
 GO, REFUSED, UNKNOWN, FULL, SHUT = 1, 0, -1, -2, -3
@@ -48,19 +52,20 @@ GO, REFUSED, UNKNOWN, FULL, SHUT = 1, 0, -1, -2, -3
 
 @dataclass(slots=True)
 class End:
-    """One thing to tell settle.lua: bucket by bucket what comes back (negative: what is taken), and what else is so.
+    """One thing to tell settle.lua: bucket by bucket what was reserved and what of it was used, and what else is so.
 
     `outcome` is 1 (the provider answered), 0 (it failed) or -1 (not seen), None where no call ended; `age_ms` is how
-    long ago the call began; `left` is what the provider says is left in buckets.
+    long ago the call began; `left` is what the provider says is left in buckets, each with what was expected when the
+    call began (-1 when it was said just then).
     """
 
-    changes: list[tuple[TokenBucket, int]] = field(default_factory=list)
+    changes: list[tuple[TokenBucket, int, int]] = field(default_factory=list)
     id: str = ""
     leases: tuple[Lease, ...] = ()
     gate: Gate | None = None
     outcome: int | None = None
     age_ms: float = 0.0
-    left: Mapping[TokenBucket, float] = field(default_factory=dict)
+    left: Mapping[TokenBucket, tuple[float, int]] = field(default_factory=dict)
 
 
 def reserve_call(wishes: Sequence[Wish]) -> tuple[list[str], Arguments, list[Subject]]:
@@ -84,12 +89,15 @@ def reserve_call(wishes: Sequence[Wish]) -> tuple[list[str], Arguments, list[Sub
     return _keys(subjects), arguments, subjects
 
 
-def verdicts(raw: Sequence[int], subjects: Sequence[Subject]) -> list[Verdict]:
+def verdicts(raw: Sequence[int], wishes: Sequence[Wish], subjects: Sequence[Subject]) -> list[Verdict]:
     """The answers of reserve.lua."""
     found = []
-    for code, number, place in zip(raw[::3], raw[1::3], raw[2::3], strict=True):
+    values = iter(raw)
+    for wish in wishes:
+        code, number, place = next(values), next(values), next(values)
         if code == GO:
-            found.append(Verdict(code, number, probe=place == 1))
+            expected = tuple(next(values) for _ in wish.buckets)
+            found.append(Verdict(code, number, probe=place == 1, expected=expected))
         elif code == UNKNOWN:
             found.append(Verdict(code, 0, subjects[number - 1]))
         else:
@@ -100,27 +108,30 @@ def verdicts(raw: Sequence[int], subjects: Sequence[Subject]) -> list[Verdict]:
 def settle_call(sender: str, batch: int, ends: Sequence[End]) -> tuple[list[str], Arguments, list[Gate]]:
     """Keys, arguments, and the gates that are answered for."""
     sums: dict[TokenBucket, list[int]] = {}
-    left: dict[TokenBucket, float] = {}
+    left: dict[TokenBucket, list[float]] = {}
     held: dict[Lease, list[str]] = {}
     outcomes: dict[Gate, Arguments] = {}
     for end in ends:
-        for bucket, amount in end.changes:
-            given_back_and_taken = sums.setdefault(bucket, [0, 0])
-            given_back_and_taken[amount < 0] += abs(amount)
-        for bucket, amount_left in end.left.items():
-            sums.setdefault(bucket, [0, 0])
-            left[bucket] = amount_left
+        for bucket, reserved, used in end.changes:
+            total = sums.setdefault(bucket, [0, 0, 0])
+            total[0] += max(reserved - used, 0)
+            total[1] += max(used - reserved, 0)
+            total[2] += reserved
+        for bucket, amount in end.left.items():
+            sums.setdefault(bucket, [0, 0, 0])
+            left.setdefault(bucket, []).extend(amount)
         for lease in end.leases:
             held.setdefault(lease, []).append(end.id)
         if end.gate is not None and end.outcome is not None:
             outcomes.setdefault(end.gate, []).extend((end.id, end.outcome, end.age_ms))
     arguments: Arguments = [batch, len(sums), len(held), len(outcomes)]
-    for bucket, (given_back, taken) in sums.items():
-        arguments += (bucket.rate, bucket.capacity, given_back, taken, left.get(bucket, -1))
+    for bucket, total in sums.items():
+        told = left.get(bucket, [])
+        arguments += (bucket.rate, bucket.capacity, *total, len(told) // 2, *told)
     for ids in held.values():
         arguments += (len(ids), *ids)
-    for gate, told in outcomes.items():
-        arguments += (gate.failures, gate.probes, gate.reset_ms, len(told) // 3, *told)
+    for gate, ended in outcomes.items():
+        arguments += (gate.failures, gate.probes, gate.reset_ms, len(ended) // 3, *ended)
     keys = [sender, *_keys(sums, held, outcomes)]
     return keys, arguments, list(outcomes)
 
@@ -183,10 +194,12 @@ def peeked(
     values = iter(raw)
     states: dict[TokenBucket, BucketState | None] = {}
     for bucket in buckets:
-        level, rate, room, paused, idle = (next(values) for _ in range(5))
+        level, rate, room, margin, paused, idle = (next(values) for _ in range(6))
         known = level is not None
         states[bucket] = (
-            BucketState(bucket, float(level), float(rate), float(room), paused, idle if idle >= 0 else None)
+            BucketState(
+                bucket, float(level), float(rate), float(room), float(margin), paused, idle if idle >= 0 else None
+            )
             if known
             else None
         )

@@ -22,7 +22,7 @@ for _, key in ipairs(KEYS) do
     end
     if blind then
       local others = math.min(bucket.others + rate * SHARE, rate * (1 - SHARE))
-      redis.call('HSET', key, 'others', others, 'seen_at', now, 'seen_left', 0, 'seen_used', bucket.used)
+      redis.call('HSET', key, 'others', others, 'drift', 0, 'drift_at', now)
     end
   end
 end

@@ -4,8 +4,8 @@
 -- ARGV  how many buckets, leases, gates
 --       for each bucket:  rate per ms, capacity
 --       for each gate:    ms it stays open, probes
--- Answers for each bucket: level at this moment, refill per ms and room, as text (nil when unknown), for how many ms it is
--- paused, and for how many ms nobody with a client waiting took from it (-1: never); for each lease: how many places are
+-- Answers for each bucket: level at this moment, refill per ms, room and margin, as text (nil when unknown), for how many
+-- ms it is paused, and for how many ms nobody with a client waiting took from it (-1: never); for each lease: how many places are
 -- held (nil when unknown); for each gate: its state, for how many ms it lets nothing through or is paused, how many more
 -- probes it lets through.
 
@@ -20,6 +20,7 @@ for place = 1, counts[1] do
   answer(bucket.level and string.format('%.3f', bucket.level) or false)
   answer(string.format('%.9f', bucket.rate))
   answer(string.format('%.3f', bucket.room))
+  answer(string.format('%.3f', margin(bucket)))
   answer(math.ceil(bucket.pause))
   answer(bucket.interactive_at and math.max(math.floor(now - bucket.interactive_at), 0) or -1)
 end

@@ -44,8 +44,10 @@ _LOOK_SECONDS = 0.1
 #: ms in which holders put back their places after a loss, a little more than they take to renew
 _GRACE_MS = 3_000
 
-Outcome = Literal["answered", "failed", "unseen"]
-_OUTCOMES: dict[Outcome, int] = {"answered": 1, "failed": 0, "unseen": -1}
+#: what a call says of the provider: that it answered, that it refused for its quota, that it failed, or nothing
+Outcome = Literal["answered", "refused", "failed", "unseen"]
+_NOTHING: Mapping[Resource, float] = {}
+_OUTCOMES: dict[Outcome, int] = {"answered": 1, "refused": 1, "failed": 0, "unseen": -1}
 
 
 class AskSpent(Protocol):
@@ -69,6 +71,7 @@ class Reservation:
     probe: bool = False
     buckets: tuple[TokenBucket, ...] = ()
     id: str = ""
+    expected: tuple[int, ...] = ()
     began: float = field(default_factory=time.monotonic)
     ended: bool = False
 
@@ -154,28 +157,39 @@ class Quota:
             else:
                 return self._refused(verdict)
 
-    def settle(self, reservation: Reservation, used: Tokens, outcome: Outcome = "answered") -> "asyncio.Future[None]":
+    def settle(
+        self,
+        reservation: Reservation,
+        used: Tokens,
+        outcome: Outcome = "answered",
+        left: Mapping[Resource, float] = _NOTHING,
+    ) -> "asyncio.Future[None]":
         """The call ended: put the tokens it really used in the place of the estimate; none when it failed at once.
 
-        Returns immediately. The future says when Redis has it, and need not be awaited.
+        `left` is what the provider says is left now that it has counted this call: the fleet's buckets follow. Returns
+        immediately. The future says when Redis has it, and need not be awaited.
         """
-        changes = [
-            (bucket, bucket.amount(reservation.tokens) - bucket.amount(used))
-            for bucket in reservation.buckets
-            if bucket.resource != "requests"
-        ]
-        return self._end(reservation, changes, outcome)
+        told = _told(reservation.limits, left)
+        expected = dict(zip(reservation.buckets, reservation.expected, strict=True))
+        changes = []
+        for bucket in reservation.buckets:
+            reserved = bucket.amount(reservation.tokens)
+            spent = _not_there(bucket, reserved, told) if outcome == "refused" else bucket.amount(used)
+            changes.append((bucket, reserved, spent))
+        said = {bucket: (amount, expected.get(bucket, -1)) for bucket, amount in told.items()}
+        return self._end(reservation, changes, outcome, said)
 
     def release(self, reservation: Reservation) -> "asyncio.Future[None]":
         """The call was never made: give everything back. Returns as `settle` does."""
-        changes = [(bucket, bucket.amount(reservation.tokens)) for bucket in reservation.buckets]
-        return self._end(reservation, changes, "unseen")
+        changes = [(bucket, bucket.amount(reservation.tokens), 0) for bucket in reservation.buckets]
+        return self._end(reservation, changes, "unseen", {})
 
     def observe(self, limits: DeploymentLimits, left: Mapping[Resource, float]) -> None:
-        """The provider said how much is left: the fleet's buckets follow. Returns immediately."""
-        found = {bucket: left[bucket.resource] for bucket in limits.narrowest if bucket.resource in left}
+        """The provider said in the midst of a call how much is left: the fleet's buckets follow. Returns at once."""
+        found = _told(limits, left)
         if found:
-            self._settles.submit(End(left=found)).add_done_callback(_forget)
+            said = {bucket: (amount, -1) for bucket, amount in found.items()}
+            self._settles.submit(End(left=said)).add_done_callback(_forget)
 
     async def pause(self, limits: DeploymentLimits, seconds: float, *, drain: bool = True, blind: bool = False) -> None:
         """The provider said 429 or `retry-after`: the whole fleet reserves nothing for so many seconds.
@@ -257,7 +271,9 @@ class Quota:
 
     def _granted(self, wish: Wish, verdict: Verdict) -> Reservation:
         self._holding.add(wish.id, wish.limits.leases, wish.limits.gate if verdict.probe else None)
-        return Reservation(wish.limits, wish.tokens, verdict.ms / 1000, verdict.probe, wish.buckets, wish.id)
+        return Reservation(
+            wish.limits, wish.tokens, verdict.ms / 1000, verdict.probe, wish.buckets, wish.id, verdict.expected
+        )
 
     def _refused(self, verdict: Verdict) -> Refused:
         wait = verdict.ms / 1000
@@ -272,10 +288,14 @@ class Quota:
 
     async def _send_wishes(self, wishes: Sequence[Wish]) -> list[Verdict]:
         keys, arguments, subjects = calls.reserve_call(wishes)
-        return calls.verdicts(await self._scripts.reserve(keys, arguments), subjects)
+        return calls.verdicts(await self._scripts.reserve(keys, arguments), wishes, subjects)
 
     def _end(
-        self, reservation: Reservation, changes: list[tuple[TokenBucket, int]], outcome: Outcome
+        self,
+        reservation: Reservation,
+        changes: list[tuple[TokenBucket, int, int]],
+        outcome: Outcome,
+        left: Mapping[TokenBucket, tuple[float, int]],
     ) -> "asyncio.Future[None]":
         limits = reservation.limits
         if reservation.ended:
@@ -286,12 +306,13 @@ class Quota:
         self._holding.drop(reservation.id, limits.leases, limits.gate)
         age_ms = (time.monotonic() - reservation.began) * 1000
         end = End(
-            [(bucket, amount) for bucket, amount in changes if amount],
+            changes,
             reservation.id,
             limits.leases,
             limits.gate,
             _OUTCOMES[outcome] if outcome != "unseen" or reservation.probe else None,
             age_ms,
+            left,
         )
         settled = self._settles.submit(end)
         if limits.leases:
@@ -324,6 +345,22 @@ class Quota:
         grace = _GRACE_MS if spent.running else 0
         keys, arguments = calls.seed_call(levels, dict.fromkeys(leases, grace))
         await patiently(lambda: self._scripts.seed(keys, arguments))
+
+
+def _told(limits: DeploymentLimits, left: Mapping[Resource, float]) -> dict[TokenBucket, float]:
+    """Which buckets the provider spoke of."""
+    return {bucket: left[bucket.resource] for bucket in limits.narrowest if bucket.resource in left}
+
+
+def _not_there(bucket: TokenBucket, reserved: int, told: Mapping[TokenBucket, float]) -> int:
+    """What a refused call's reservation was short of: our bucket held it, the provider's did not.
+
+    Given back as a whole, it would send the next call into the same refusal. Where the provider does not say how much
+    it had, half is the best guess.
+    """
+    if bucket.scope.tenant is not None:
+        return 0
+    return max(0, math.ceil(reserved - told.get(bucket, reserved / 2)))
 
 
 def _counted(bucket: TokenBucket, spent: Spent) -> int:

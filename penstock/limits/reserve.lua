@@ -12,9 +12,10 @@
 --                              how many buckets, for each: place, amount
 --                              how many leases, for each: place
 -- Places count in KEYS, from 1; place 0 of a gate means that there is none.
--- Answers three integers for each reservation:
---        1, ms, p   taken: go after so many ms; p is 1 for a probe. What is taken ahead of time is a debt, so whoever
---                   comes later queues behind
+-- Answers integers for each reservation:
+--        1, ms, p, …  taken: go after so many ms; p is 1 for a probe. What is taken ahead of time is a debt, so whoever
+--                   comes later queues behind. For each bucket follows how much the provider should have left when this
+--                   call has begun, plus what it has corrected so far: settle.lua wants it back
 --        0, ms, k   refused, nothing taken: bucket KEYS[k] could give it after so many ms, which is too far ahead
 --       -1, n, 0    nothing taken: KEYS[n] is unknown; seed it and ask again
 --       -2, ms, k   nothing taken: lease KEYS[k] has no free place; ms is not 0 while it waits for its holders
@@ -23,9 +24,6 @@
 local GO, REFUSED, UNKNOWN, FULL, SHUT = 1, 0, -1, -2, -3
 -- for so long after an interactive call took from a bucket, bulk work leaves it the reserve
 local INTERACTIVE_MS = 600000
--- where others use the provider's quota too, this many ms of it are left alone: what they take next is not known yet
-local MARGIN_MS = 1000
-local OTHERS_SEEN = 0.02
 
 local horizons = {argument(), argument()}
 local counts = {argument(), argument(), argument()}
@@ -35,14 +33,12 @@ local buckets, leases, gates, answers = {}, {}, {}, {}
 for place = 1, counts[1] do
   local rate, capacity, reserve = argument(), argument(), argument()
   local bucket = read(KEYS[place], rate, capacity)
-  bucket.place, bucket.margin = place, 0
-  if bucket.others > rate * OTHERS_SEEN then
-    bucket.margin = rate * MARGIN_MS
-  end
-  -- The floor lies above the reserve by what bulk may take ahead of time: that debt must not come out of the reserve.
-  bucket.floor = bucket.margin
+  bucket.place = place
+  -- What is kept for interactive work lies above the reserve by what bulk may take ahead of time: that debt must not
+  -- come out of the reserve.
+  bucket.kept = 0
   if reserve > 0 and bucket.interactive_at and now - bucket.interactive_at < INTERACTIVE_MS then
-    bucket.floor = bucket.margin + reserve + rate * horizons[1]
+    bucket.kept = reserve + rate * horizons[1]
   end
   buckets[place] = bucket
 end
@@ -84,7 +80,7 @@ end
 -- How many ms until the bucket can give `amount`. Bulk leaves it at its floor, or goes when it is full: what is too
 -- large to fit above the floor would otherwise never go.
 local function wait_for(bucket, amount, interactive)
-  local floor = math.min(interactive and bucket.margin or bucket.floor, bucket.room - amount)
+  local floor = math.min(interactive and 0 or bucket.kept + margin(bucket), bucket.room - amount)
   return math.max((amount + floor - bucket.level) / bucket.rate, bucket.pause, 0)
 end
 
@@ -145,7 +141,13 @@ local function reserve(id, interactive, gate_place, claims, lease_places)
     local bucket = claim.bucket
     -- A bucket that will be full before the call goes gains nothing by the rest of the wait: it has no place for it.
     bucket.level = math.min(bucket.level, bucket.room - bucket.rate * wait) - claim.amount
-    bucket.used = bucket.used + claim.amount
+    bucket.under_way = bucket.under_way + claim.amount
+    if wait > 0 and claim.amount > 0 then
+      bucket.ahead = bucket.ahead + claim.amount
+      redis.call('ZADD', bucket.key .. ':ahead', now + wait, id .. ':' .. claim.amount)
+      redis.call('HSET', bucket.key, 'ahead', bucket.ahead)
+    end
+    bucket.then_left = wait > 0 and bucket.level + bucket.rate * wait or bucket.level + bucket.ahead
     bucket.taken, bucket.interactive = true, bucket.interactive or interactive
   end
   for _, place in ipairs(lease_places) do
@@ -168,6 +170,12 @@ while position < #ARGV do
   local verdict, number, place = reserve(id, interactive, gate_place, claims, lease_places)
   local last = #answers
   answers[last + 1], answers[last + 2], answers[last + 3] = verdict, number, place
+  if verdict == GO then
+    for _, claim in ipairs(claims) do
+      local bucket = claim.bucket
+      answers[#answers + 1] = math.floor(math.max(bucket.then_left, 0) + bucket.corrected)
+    end
+  end
 end
 
 for _, bucket in ipairs(buckets) do

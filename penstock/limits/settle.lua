@@ -5,8 +5,9 @@
 --       then the buckets, the leases, the gates, each once
 -- ARGV  number of this batch: a sender counts up from 1 and sends the next one only when this one was answered
 --       how many buckets, leases, gates
---       for each bucket:  rate per ms, capacity, what is given back, what is taken, and what the provider says is left
---                         (-1 when it does not say)
+--       for each bucket:  rate per ms, capacity, what is given back, what is taken, what was under way and has ended
+--                         how many times the provider said what is left, for each: what it said, and what reserve.lua
+--                         had answered for that call (-1 where it was said as the call began)
 --       for each lease:   how many ids, the ids
 --       for each gate:    failures that open it, probes that close it, ms it stays open
 --                         how many calls, for each: its id, its outcome, how many ms ago it began
@@ -15,8 +16,10 @@
 -- A batch that comes twice, because its answer was lost, counts once. An unknown bucket stays unknown.
 
 local OK, FAULT = 1, 0
--- what others use is learnt from two counts at least so far apart, as a mean over about the last LEARN_MS
-local APART_MS, LEARN_MS = 500, 2000
+-- what others use is learnt from corrections over at least so many ms
+local LEARN_MS = 300
+-- and by no more than this share of the rate at a time: at the end of a burst much is corrected that does not go on
+local LEARN_STEP = 0.2
 -- so much of a bucket's rate is never given up to others, or nothing would be sent that could show they are gone
 local LEAST_SHARE = 0.1
 
@@ -24,44 +27,78 @@ local batch = argument()
 local counts = {argument(), argument(), argument()}
 local repeated = batch <= tonumber(redis.call('GET', KEYS[1]) or 0)
 
--- The provider says that `left` is left. Where that is less than we think it has, somebody else took the difference,
--- or it charged more than we did: the bucket follows at once. What is reserved ahead and not sent yet is a debt (a
--- level below 0) that the provider does not know of. From one count to the next, what is missing beside our own use is
--- what others use per ms. Where more is left than the bucket was known to hold, it holds that much.
-local function correct(bucket, left)
-  local stored = redis.call('HMGET', bucket.key, 'seen_at', 'seen_left', 'seen_used')
-  local used = bucket.used + math.min(bucket.level, 0)
-  local seen_at = tonumber(stored[1])
+-- How far our bucket is above what the provider says. It should have our level and what is reserved ahead and not sent
+-- yet. Some providers count when a call begins and some when it ends, and none says which: of the two, what we expected
+-- then and what we expect now, the nearer is meant. They may or may not have charged the calls under way, so being below
+-- counts only beyond those.
+local function excess(bucket, left, expected_then)
+  local expected = bucket.level + bucket.ahead
+  if expected_then >= 0 then
+    expected_then = expected_then - bucket.corrected
+    if math.abs(expected_then - left) < math.abs(expected - left) then
+      expected = expected_then
+    end
+  end
+  if left < expected then
+    return expected - left
+  end
+  return math.min(expected + math.max(bucket.under_way - bucket.ahead, 0) - left, 0)
+end
+
+-- The provider says how much is left, and it knows: our bucket follows. Where more is left than the bucket was known to
+-- hold, it holds that much. Corrections that go on while we send as fast as we may are what others use, or what the
+-- provider charges more than we know; those to the other side say that it is less than we thought.
+local function follow(bucket, left, expected_then)
+  local limited = bucket.ahead > 0
   if left > bucket.room and bucket.room < bucket.capacity then
-    local more = math.min(left, bucket.capacity) - bucket.room
-    bucket.level, bucket.room = bucket.level + more, bucket.room + more
+    bucket.level = bucket.level + math.min(left, bucket.capacity) - bucket.room
+    bucket.room = math.min(left, bucket.capacity)
     redis.call('HSET', bucket.key, 'room', bucket.room)
   end
-  bucket.level = math.min(bucket.level, left)
-  if seen_at and now - seen_at < APART_MS then
+  local correction = excess(bucket, left, expected_then)
+  bucket.level = math.min(bucket.level - correction, bucket.room)
+  bucket.corrected = bucket.corrected + correction
+  if limited or correction < 0 then
+    bucket.drift = bucket.drift + correction
+  end
+end
+
+local function learn(bucket)
+  local passed = now - (bucket.drift_at or 0)
+  if bucket.drift_at and passed < LEARN_MS then
+    redis.call('HSET', bucket.key, 'drift', bucket.drift)
     return
   end
-  if seen_at and now - seen_at < OTHERS_HOLD then
-    local passed = now - seen_at
-    local expected = math.min(stored[2] + bucket.full_rate * passed, bucket.room) - (used - stored[3])
-    local sample = (expected - left) / passed
-    local weight = math.min(passed / LEARN_MS, 1)
-    local others = bucket.others + weight * (sample - bucket.others)
-    redis.call('HSET', bucket.key, 'others', math.max(math.min(others, bucket.full_rate * (1 - LEAST_SHARE)), 0))
+  local others = 0
+  if bucket.drift_at and passed < OTHERS_HOLD + OTHERS_FADE then
+    local step = bucket.full_rate * LEARN_STEP
+    others = bucket.others + math.max(math.min(bucket.drift / passed, step), -step)
   end
-  redis.call('HSET', bucket.key, 'seen_at', now, 'seen_left', left, 'seen_used', used)
+  others = math.max(math.min(others, bucket.full_rate * (1 - LEAST_SHARE)), 0)
+  redis.call('HSET', bucket.key, 'others', others, 'drift', 0, 'drift_at', now)
 end
 
 for place = 2, counts[1] + 1 do
-  local rate, capacity, given_back, taken, left = argument(), argument(), argument(), argument(), argument()
-  local bucket = read(KEYS[place], rate, capacity)
-  if bucket.level and not repeated then
+  local rate, capacity, given_back, taken, ended = argument(), argument(), argument(), argument(), argument()
+  local bucket, told = read(KEYS[place], rate, capacity), argument()
+  local counted = bucket.level and not repeated
+  if counted then
     -- In this order, so that what the capacity cuts off cannot pay for what was taken.
     bucket.level = math.min(bucket.level + given_back, bucket.room) - taken
-    bucket.used = bucket.used + taken - given_back
-    if left >= 0 then
-      correct(bucket, left)
+    bucket.under_way = math.max(bucket.under_way - ended, 0)
+    bucket.drift = told > 0 and tonumber(redis.call('HGET', bucket.key, 'drift') or 0)
+  end
+  for _ = 1, told do
+    local left, expected_then = argument(), argument()
+    if counted then
+      follow(bucket, left, expected_then)
     end
+  end
+  if counted and told > 0 then
+    learn(bucket)
+    redis.call('HSET', bucket.key, 'told_at', now, 'corrected', bucket.corrected)
+  end
+  if counted then
     write(bucket)
   end
 end

@@ -85,7 +85,7 @@ class WireProvider(Provider):
         self._max_output = max_output or {}
         key = config.api_key.get_secret_value() if config.api_key else ""
         # Short values are no secrets, and cutting them out would only garble messages.
-        secrets = [value for value in (key, *config.headers.values()) if len(value) >= 8]
+        secrets = [value for value in config.secrets() if len(value) >= 8]
         self._failures = Failures(name, tuple(secrets), self.failures)
         try:
             base = httpx.URL(config.base_url)

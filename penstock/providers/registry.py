@@ -3,11 +3,26 @@
 from penstock.configuration import Config
 from penstock.http import make_client
 from penstock.providers.anthropic_messages import AnthropicMessages
+from penstock.providers.azure_openai import AzureOpenAI
 from penstock.providers.base import Provider
+from penstock.providers.bedrock import Bedrock
+from penstock.providers.cohere import CohereChat
 from penstock.providers.exchange import WireProvider
+from penstock.providers.gemini import Gemini
+from penstock.providers.ollama import OllamaChat
 from penstock.providers.openai_chat import OpenAIChat
+from penstock.providers.openai_responses import OpenAIResponses
 
-ADAPTERS: dict[str, type[WireProvider]] = {"openai": OpenAIChat, "anthropic": AnthropicMessages}
+ADAPTERS: dict[str, type[WireProvider]] = {
+    "openai": OpenAIChat,
+    "openai-responses": OpenAIResponses,
+    "azure-openai": AzureOpenAI,
+    "anthropic": AnthropicMessages,
+    "cohere": CohereChat,
+    "ollama": OllamaChat,
+    "gemini": Gemini,
+    "bedrock": Bedrock,
+}
 
 #: a worker's permits count jobs; connections that are being closed or opened come on top
 _SPARE_CONNECTIONS = 50

@@ -15,6 +15,10 @@ from penstock.settings import load_config
 VARIABLES = {
     "OPENAI_API_KEY": "sk-example-openai",
     "ANTHROPIC_API_KEY": "sk-example-anthropic",
+    "AZURE_OPENAI_API_KEY": "0123456789abcdef",
+    "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "an-example-of-a-secret-access-key",
+    "AWS_SESSION_TOKEN": "an-example-of-a-session-token",
     "PENSTOCK_KEY_EVALS": "sk-example-evals",
     "PENSTOCK_WEBHOOK_SECRET": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
 }
@@ -45,13 +49,15 @@ def test_what_the_example_calls_a_default_is_one(example: Config) -> None:
     assert example.breaker == Config().breaker
     assert example.retries == Config().retries
     assert example.routes["answers"].fallback_on == RouteConfig(steps=["m"]).fallback_on
-    assert example.providers["local"].quirks == Quirks(unsupported=["logit_bias"], renamed={"seed": "random_seed"})
+    shown_quirks = Quirks(unsupported=["logit_bias"], dropped=["user"], renamed={"seed": "random_seed"})
+    assert example.providers["local"].quirks == shown_quirks
     assert example.batches == Config().batches
     assert example.webhooks.retry_schedule == Config().webhooks.retry_schedule
     assert example.webhooks.timeout == Config().webhooks.timeout
     assert example.providers["openai"].timeouts == example.providers["local"].timeouts
     shown, default = example.providers["openai"].limits, example.providers["local"].limits
-    assert (shown.burst_seconds, shown.interactive_reserve) == (default.burst_seconds, default.interactive_reserve)
+    for name in ("interactive_reserve", "count_cached_input"):
+        assert getattr(shown, name) == getattr(default, name)
 
 
 def _keys(section: type[BaseModel]) -> Iterator[str]:

@@ -67,6 +67,8 @@ async def test_refusals(
     wire: Wire, upstream: Upstream, provider: Provider, status: int, kind: str, error: type, shown: int
 ) -> None:
     """The same for a plain call and a stream."""
+    if wire.untyped_error and kind == "insufficient_quota":
+        pytest.skip("this format does not tell an empty account from a full minute")
     upstream.answers = [whole(wire.error(kind, "because"), status, retry_after="7")]
     for caught in (await failed(provider), (await stream_failed(provider))[1]):
         assert type(caught) is error
@@ -113,21 +115,22 @@ async def test_an_error_inside_a_stream(
     events = wire.events(TEXT)
     upstream.answers = [streaming(wire, *events[:-3], wire.error_event(kind, "it burst"), *events[-3:])]
     text, caught = await stream_failed(provider)
-    assert type(caught) is error
+    assert type(caught) is (wire.untyped_error or error)
     assert "it burst" in caught.message
     assert text.startswith("Hel")
 
 
 async def test_an_error_inside_a_plain_success(wire: Wire, upstream: Upstream, provider: Provider) -> None:
     upstream.answers = [whole(wire.error("overloaded_error", "it burst"))]
-    assert type(await failed(provider)) is ProviderOverloaded
-    assert type((await stream_failed(provider))[1]) is ProviderOverloaded
+    expected = wire.untyped_error or ProviderOverloaded
+    assert type(await failed(provider)) is expected
+    assert type((await stream_failed(provider))[1]) is expected
 
 
 @pytest.mark.parametrize("end", [b"", b"0\r\n\r\n"], ids=["connection lost", "clean end"])
 async def test_a_stream_that_stops_half_way(wire: Wire, upstream: Upstream, provider: Provider, end: bytes) -> None:
     """A clean end of the connection is no end of the answer."""
-    finish = next(at for at, event in enumerate(wire.events(TEXT)) if b'_reason": "' in event)
+    finish = next(at for at, event in enumerate(wire.events(TEXT)) if wire.ends in event)
     upstream.answers = [streaming(wire, *wire.events(TEXT)[:finish], end=end)]
     text, caught = await stream_failed(provider)
     assert text == "Hello there"
@@ -259,6 +262,8 @@ async def test_time_between_chunks(wire: Wire, upstream: Upstream, connect: Conn
 
 async def test_heartbeats_between_chunks_prove_life(wire: Wire, upstream: Upstream, connect: Connect) -> None:
     """Some models think for minutes, and their provider says so: only the whole time ends such a stream."""
+    if wire.heartbeat is None:
+        pytest.skip("this format has none")
     upstream.answers = [streaming(wire, *wire.events(TEXT)[:4], then=beating(wire, 100))]
     _, caught = await stream_failed(connect(between_chunks=0.5, total=1.0))
     assert "no whole answer within 1 s" in caught.message

@@ -8,6 +8,7 @@ from typing import Any
 from conformance.upstream import Answer, stream
 
 from penstock.completion import CompletionRequest, Message, Text, Usage
+from penstock.errors import ProviderError
 from penstock.providers.exchange import StreamReader, WireProvider
 from penstock.providers.framing import Decoder
 from penstock.providers.sse import SSEDecoder
@@ -52,6 +53,18 @@ class Wire:
     #: the reasons of this format → the neutral ones; and its reason for an answer that calls tools
     reasons: Mapping[str, str]
     tool_reason: str
+    #: whether its streams are made of lines
+    lines: bool = True
+    #: what stands in the event that says why the answer ended, and in none before it
+    ends: bytes = b'_reason": "'
+    #: whether a stream goes on, after the answer's end, to a mark of its own
+    end_mark: bool = True
+    #: whether nothing but the connection's end says that a stream is over
+    ends_with_connection: bool = False
+    #: what an error inside an answer is in a format whose errors have no type, None where they have one
+    untyped_error: type[ProviderError] | None = None
+    #: the model that an answer names, None where the format has no place for it
+    model: str | None = "served"
     #: what the format says in a pause, None where it has nothing to say
     heartbeat: bytes | None
     #: the reason and the fields that tell which stop string matched, None where the format does not tell
@@ -72,6 +85,12 @@ class Wire:
 def streaming(wire: Wire, *pieces: bytes, **options: Any) -> Answer:
     """A stream of this format in these pieces."""
     return stream(*pieces, content_type=wire.stream_type, **options)
+
+
+def unmarked(wire: Wire) -> list[bytes]:
+    """A streamed text that stops where the answer is whole."""
+    events = wire.events(TEXT)
+    return events[:-1] if wire.end_mark else events
 
 
 def ask(**fields: Any) -> CompletionRequest:

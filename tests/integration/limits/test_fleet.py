@@ -72,8 +72,7 @@ def test_the_script_answers_as_the_model_does(
                     back = bucket.size.amount(ended.tokens)
                     if step == "settle":
                         back = ended.tokens.total - size if bucket.size.resource == "tokens" else 0
-                    if back:
-                        bucket.settle(await written(redis, bucket.size.key), max(back, 0), max(-back, 0))
+                    bucket.settle(await written(redis, bucket.size.key), max(back, 0), max(-back, 0))
             for bucket in model.buckets:
                 stored = float(await redis.hget(bucket.size.key, "level"))
                 assert stored == pytest.approx(bucket.level, abs=1e-3), (step, bucket.size.key)

@@ -1,6 +1,9 @@
 """What is learnt of a provider from its own rate-limit headers and refusals."""
 
 import asyncio
+import time
+from dataclasses import dataclass
+from dataclasses import field as default
 
 import pytest
 from bucket_model import deployment
@@ -42,7 +45,7 @@ async def test_what_is_reserved_ahead_is_not_taken_for_somebody_elses(quota: Quo
         await quota.reserve(limits, Tokens(900), interactive=True)
     before = await field(redis, "level")
     assert before < -1500
-    await told(quota, limits, 0)
+    await told(quota, limits, 100)
     assert await field(redis, "level") == pytest.approx(before, abs=100)
 
 
@@ -66,47 +69,114 @@ async def test_a_request_larger_than_what_is_known_to_fit_goes_all_the_same(quot
     assert answer.wait == 0
 
 
-async def test_steady_use_by_others_slows_us_down_and_is_forgotten_when_it_ends(
-    quota: Quota, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The provider's count sinks by 600 tokens a second beside our own use; the rate is 1,000 a second."""
+@dataclass
+class Provider:
+    """One with a bucket of its own: it refills by 1,000 tokens a second, of which others take `others`."""
+
+    others: float
+    level: float = 3000.0
+    at: float = default(default_factory=time.monotonic)
+    refused: int = 0
+
+    def left(self) -> float:
+        now = time.monotonic()
+        self.level += (1000 - self.others) * (now - self.at)
+        self.at = now
+        return self.level
+
+    def asked(self, tokens: int) -> bool:
+        if self.left() < tokens:
+            self.refused += 1
+            return False
+        self.level -= tokens
+        return True
+
+
+async def work(quota: Quota, limits: DeploymentLimits, provider: Provider, seconds: float, charged: int = 100) -> None:
+    """As much as the quota allows: calls that we count as 100 tokens, and the provider as `charged`."""
+    calls: set[asyncio.Task[None]] = set()
+
+    async def call(reservation: Reservation) -> None:
+        await asyncio.sleep(reservation.wait)
+        reservation.begin()
+        taken = provider.asked(charged)
+        if taken:
+            await asyncio.sleep(0.05)
+        await quota.settle(reservation, Tokens(100), "answered" if taken else "refused", {"tokens": provider.left()})
+
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        answer = await quota.reserve(limits, Tokens(100), interactive=False)
+        if isinstance(answer, Reservation):
+            calls.add(asyncio.create_task(call(answer)))
+        else:
+            await asyncio.sleep(0.02)
+    await asyncio.gather(*calls)
+
+
+async def test_steady_use_by_others_slows_us_down_before_we_are_refused(quota: Quota, redis: Redis) -> None:
     limits = deployment({"tokens_per_minute": 60_000})
-    await quota.reserve(limits, Tokens(1000), interactive=False)
-    left = 30_000.0
-    await told(quota, limits, left)
-    clock = asyncio.get_running_loop().time()
-    for _ in range(5):
-        await asyncio.sleep(0.55)
-        now = asyncio.get_running_loop().time()
-        left += 0.4 * (now - clock) * 1000
-        clock = now
-        await told(quota, limits, left)
-    room = await quota.look(limits.buckets)
-    state = room.buckets[limits.buckets[0]]
-    assert state is not None
-    others = (limits.buckets[0].rate - state.rate) * 1000
-    assert others == pytest.approx(600 * (1 - (1 - 0.275) ** 5), rel=0.15)
-    for _ in range(6):
-        await asyncio.sleep(0.55)
-        now = asyncio.get_running_loop().time()
-        left += (now - clock) * 1000
-        clock = now
-        await told(quota, limits, left)
-    assert await field(redis, "others") * 1000 < others / 3
+    await quota.reserve(limits, Tokens(0), interactive=False)
+    await redis.hset(KEY, "level", 3000)
+    await told(quota, limits, 3000)
+    provider = Provider(others=600)
+    await work(quota, limits, provider, 5)
+    assert await field(redis, "others") * 1000 == pytest.approx(600, rel=0.5)
+    assert provider.refused == 0
+    provider.others = 0
+    await work(quota, limits, provider, 3)
+    assert await field(redis, "others") * 1000 < 300
+
+
+async def test_a_provider_that_charges_more_than_we_know_is_followed(quota: Quota, redis: Redis) -> None:
+    """Half as much again, for ever: as if it charged `max_tokens` and not what was used."""
+    limits = deployment({"tokens_per_minute": 60_000})
+    await quota.reserve(limits, Tokens(0), interactive=False)
+    await redis.hset(KEY, "level", 3000)
+    await told(quota, limits, 3000)
+    provider = Provider(others=0)
+    await work(quota, limits, provider, 4, charged=150)
+    assert provider.refused == 0
+    assert provider.left() < 2000, "and what is there is used"
 
 
 async def test_our_own_use_is_not_taken_for_that_of_others(quota: Quota, redis: Redis) -> None:
     limits = deployment({"tokens_per_minute": 60_000})
     await quota.reserve(limits, Tokens(0), interactive=False)
-    left = 50_000.0
-    await redis.hset(KEY, "level", left)
-    await told(quota, limits, left)
-    for _ in range(3):
-        await asyncio.sleep(0.55)
-        await quota.reserve(limits, Tokens(2000), interactive=False)
-        left += 550 - 2000
-        await told(quota, limits, left)
-    assert await field(redis, "others") * 1000 < 30
+    await redis.hset(KEY, "level", 3000)
+    await told(quota, limits, 3000)
+    provider = Provider(others=0)
+    await work(quota, limits, provider, 4)
+    assert provider.refused == 0
+    assert await field(redis, "others") * 1000 < 200
+
+
+async def test_a_count_from_when_the_call_began_is_told_from_one_at_its_end(quota: Quota, redis: Redis) -> None:
+    """Some vendors count at the door: ten calls later that is not news, and nobody else's doing."""
+    limits = deployment({"tokens_per_minute": 60_000})
+    first = await quota.reserve(limits, Tokens(1000), interactive=False)
+    assert isinstance(first, Reservation)
+    for _ in range(10):
+        await quota.reserve(limits, Tokens(1000), interactive=False)
+    await quota.settle(first, Tokens(1000), left={"tokens": 59_000})
+    assert await field(redis, "level") == pytest.approx(49_000, abs=200)
+    second = await quota.reserve(limits, Tokens(1000), interactive=False)
+    assert isinstance(second, Reservation)
+    await quota.settle(second, Tokens(1000), left={"tokens": 28_000})
+    assert await field(redis, "level") == pytest.approx(28_000, abs=200), "this one is news"
+
+
+async def test_what_a_refused_call_was_short_of_is_not_given_back(quota: Quota, redis: Redis) -> None:
+    """Our bucket held it, the provider's did not: given back, it would send the next call into the same refusal."""
+    limits = deployment({"tokens_per_minute": 600, "requests_per_minute": 60})
+    for said, expected in (({"tokens": 30.0, "requests": 9.0}, 30), ({}, 50)):
+        await redis.delete(KEY, "penstock:bucket:requests:p")
+        reservation = await quota.reserve(limits, Tokens(100), interactive=False)
+        assert isinstance(reservation, Reservation)
+        await redis.hset(KEY, "level", 0)
+        await redis.hdel(KEY, "told_at")
+        await quota.settle(reservation, Tokens(0), "refused", said)
+        assert await field(redis, "level") == pytest.approx(expected, abs=2)
 
 
 async def test_a_refusal_without_a_count_leaves_others_a_share(quota: Quota, redis: Redis) -> None:

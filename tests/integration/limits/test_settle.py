@@ -75,7 +75,7 @@ async def test_a_batch_that_comes_twice_counts_once(redis: Redis, quota: Quota, 
     settle = Scripts(redis).settle
     bucket = limits.buckets[1]
     for batch, given_back in ((1, 100), (1, 100), (2, 10), (1, 100), (2, 10)):
-        await settle(["sender", bucket.key], [batch, 1, 0, 0, bucket.rate, bucket.capacity, given_back, 0, -1])
+        await settle(["sender", bucket.key], [batch, 1, 0, 0, bucket.rate, bucket.capacity, given_back, 0, 0, 0])
     assert float(await redis.hget(TOKENS, "level")) == pytest.approx(55_110, abs=50)
 
 

@@ -32,9 +32,11 @@ def bucket(per_minute: int = 600, burst: float = 60, reserve: float = 0.05, caut
     return TokenBucket(Scope("p"), "tokens", per_minute, burst, reserve, cautious)
 
 
-def state(level: float, paused_ms: float = 0, reserve: float = 0.05, idle_ms: float | None = 0) -> BucketState:
+def state(
+    level: float, paused_ms: float = 0, reserve: float = 0.05, idle_ms: float | None = 0, margin: float = 0
+) -> BucketState:
     one = bucket(reserve=reserve)
-    return BucketState(one, level, one.rate, one.capacity, paused_ms, idle_ms)
+    return BucketState(one, level, one.rate, one.capacity, margin, paused_ms, idle_ms)
 
 
 def keys(limits: DeploymentLimits) -> list[str]:
@@ -156,12 +158,17 @@ def test_available_is_what_bulk_may_take_now_and_what_flows_in() -> None:
 def test_the_reserve_is_kept_only_while_there_are_interactive_calls() -> None:
     for idle in (None, 600_001):
         assert state(100, idle_ms=idle).available(2000) == pytest.approx(120)
-    assert state(100, idle_ms=599_000).available(2000) == pytest.approx(80)
+    kept = 30 + 600 / 60 * BULK_HORIZON_MS / 1000
+    assert state(100, idle_ms=599_000).available(2000) == pytest.approx(120 - kept)
 
 
-def test_where_others_use_the_quota_a_margin_is_left_to_them() -> None:
+def test_the_margin_is_left_in_the_bucket() -> None:
+    assert state(100, reserve=0, margin=30).available(2000) == pytest.approx(100 + 20 - 30)
+
+
+def test_what_others_seem_to_use_does_not_flow_in() -> None:
     one = bucket(reserve=0)
-    assert BucketState(one, 100, one.rate / 2, one.capacity).available(2000) == pytest.approx(100 + 10 - 10)
+    assert BucketState(one, 100, one.rate / 2, one.capacity).available(2000) == pytest.approx(100 + 10)
 
 
 def test_a_full_bucket_has_room_for_whatever_fits_into_it() -> None:

@@ -19,7 +19,7 @@ def fold(wire: Wire, chunks: list[bytes]) -> CompletionResult:
         for event in decoder.feed(chunk):
             for made in reader.read(event):
                 builder.add(made)
-    assert reader.ended
+    assert reader.ended or wire.ends_with_connection
     builder.add(reader.finish())
     return builder.build()
 
@@ -36,7 +36,8 @@ PARTS = st.lists(
 @pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.format)
 @given(parts=PARTS | st.just(MANY), cuts=st.lists(st.integers(0, 5000), max_size=40), crlf=st.booleans())
 def test_any_split_of_the_bytes_gives_the_same_result(wire: Wire, parts: Any, cuts: list[int], crlf: bool) -> None:
-    body = b"".join(wire.events(parts)).replace(b"\n", b"\r\n" if crlf and wire.decoder is SSEDecoder else b"\n")
+    newline = b"\r\n" if crlf and isinstance(wire.decoder(), SSEDecoder) else b"\n"
+    body = b"".join(wire.events(parts)).replace(b"\n", newline)
     places = sorted({0, len(body), *(cut % len(body) for cut in cuts)})
     result = fold(wire, [body[start:end] for start, end in pairwise(places)])
     assert result == fold(wire, [body])

@@ -114,6 +114,15 @@ def test_directives_are_all_read():
 
 
 @pytest.mark.parametrize(
+    ("order", "status", "code"),
+    [("[[error: 429]]", 429, None), ("[[error: 400 content_filter]]", 400, "content_filter")],
+)
+def test_an_error_may_name_its_code(order, status, code):
+    found = directives.parse(order)
+    assert (found.error, found.error_code) == (status, code)
+
+
+@pytest.mark.parametrize(
     "order", ["[[tokens: many]]", "[[error: 200]]", "[[fail: -1]]", "[[tool: f [1]]]", "[[tool: f {]]"]
 )
 def test_an_unusable_directive_is_refused(order):
