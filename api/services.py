@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from penstock import broker
+from penstock import broker, tasks
 from penstock.broker import Doorbell
 from penstock.limits.breakers import Breakers
 from penstock.limits.quota import Quota
@@ -64,8 +64,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             breakers=Breakers(redis, quota, config),
         )
     finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        await tasks.end(listening)
         await reader.close()
         await quota.close()
         await redis.aclose()

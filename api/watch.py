@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import Request
 
 from api.services import Services
+from penstock import tasks
 from penstock.errors import NotFound, Unavailable
 from penstock.store import jobs
 from penstock.store.jobs import JobRow
@@ -42,8 +43,7 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pump is not None:
-            self._pump.cancel()
-            await asyncio.gather(self._pump, return_exceptions=True)
+            await tasks.end(self._pump)
         await self._stack.aclose()
 
     def begin(self) -> None:
@@ -134,9 +134,7 @@ async def wait_for_end(services: Services, watch: Watch, request: Request, tenan
             raise Unavailable("The client closed the connection.")
         await waiting
     finally:
-        for task in (waiting, gone):
-            task.cancel()
-        await asyncio.gather(waiting, gone, return_exceptions=True)
+        await tasks.end(waiting, gone)
     row = await jobs.load(services.database, tenant_id, watch.job_id)
     if row is None:
         raise NotFound("The job was deleted while it ran.")

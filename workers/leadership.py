@@ -19,6 +19,7 @@ from penstock.settings import Settings
 from penstock.store import workers as worker_store
 from penstock.store.database import POOL_SIZE, Database
 from penstock.submission.doorbells import WAKE_CHANNEL
+from penstock.tasks import end
 from penstock.webhooks.delivery import Deliverer
 from workers import dispatcher as dispatching
 from workers.dispatcher import Dispatcher
@@ -94,9 +95,7 @@ async def serve(settings: Settings) -> None:
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
     failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception()]
-    for task in [stopping, *tasks]:
-        task.cancel()
-    await asyncio.gather(stopping, *tasks, return_exceptions=True)
+    await end(stopping, *tasks)
     await client.aclose()
     await quota.close()
     await redis.aclose()

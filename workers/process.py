@@ -13,7 +13,7 @@ import uvloop
 from celery import Celery
 from celery.signals import worker_shutting_down
 
-from penstock import broker
+from penstock import broker, tasks
 from penstock.execution.call import Caller
 from penstock.execution.pipeline import Pipeline
 from penstock.ids import new_id
@@ -114,9 +114,7 @@ class WorkerProcess:
 
     async def _close(self) -> None:
         await self.runtime.drain(DRAIN_SECONDS)
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await tasks.end(*self._background)
         await self._quota.close()
         for provider in self._providers.values():
             await provider.close()

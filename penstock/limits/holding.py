@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from penstock import tasks
 from penstock.limits import calls
 from penstock.limits.buckets import Gate, Lease
 from penstock.limits.scripts import Scripts
@@ -58,8 +59,7 @@ class Holding:
     async def close(self) -> None:
         """Renew no more."""
         if self._renewing is not None:
-            self._renewing.cancel()
-            await asyncio.wait([self._renewing])
+            await tasks.end(self._renewing)
 
     async def _renew(self) -> None:
         try:

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 import structlog
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 
+from penstock import tasks
 from penstock.redis import RedisConnectionError, RedisTimeoutError
 
 _log = structlog.get_logger(__name__)
@@ -74,8 +75,7 @@ class SharedCall(Generic[Item, Answer]):
     async def close(self) -> None:
         """Stop; who still waits for an answer is cancelled."""
         if self._sender is not None:
-            self._sender.cancel()
-            await asyncio.wait([self._sender])
+            await tasks.end(self._sender)
 
     async def _send_all(self) -> None:
         batch: list[tuple[Item, asyncio.Future[Answer]]] = []

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import httpx
 import structlog
 
+from penstock import tasks
 from penstock.configuration import WebhooksConfig
 from penstock.errors import Unavailable
 from penstock.store import webhooks as outbox
@@ -111,10 +112,7 @@ class Deliverer:
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=DRAIN_SECONDS)
         finally:
-            left = list(self._tasks)
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+            await tasks.end(*self._tasks)
 
     async def _start_due(self) -> list[asyncio.Task[None]]:
         await self._end_unknown()
