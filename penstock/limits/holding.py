@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from penstock import tasks
 from penstock.limits import calls
 from penstock.limits.buckets import Gate, Lease
+from penstock.limits.memory import MemoryScripts
 from penstock.limits.scripts import Scripts
 from penstock.limits.sharing import patiently
 
@@ -16,7 +17,7 @@ RENEW_SECONDS = 2.0
 class Holding:
     """The places and probes of one process. Belongs to one event loop; renews only while something is held."""
 
-    def __init__(self, scripts: Scripts) -> None:
+    def __init__(self, scripts: Scripts | MemoryScripts) -> None:
         self._scripts = scripts
         self._held: dict[Lease, set[str]] = {}
         self._probes: dict[Gate, set[str]] = {}

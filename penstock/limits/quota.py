@@ -30,6 +30,7 @@ from penstock.limits.buckets import (
 )
 from penstock.limits.calls import End, Verdict, Wish
 from penstock.limits.holding import Holding
+from penstock.limits.memory import MemoryScripts
 from penstock.limits.scripts import Scripts
 from penstock.limits.sharing import SharedCall, patiently
 from penstock.redis import PREFIX, Redis
@@ -109,8 +110,9 @@ class Quota:
     little, and never sends too much.
     """
 
-    def __init__(self, redis: Redis, spent: AskSpent) -> None:
-        self._scripts = Scripts(redis)
+    def __init__(self, redis: Redis | None, spent: AskSpent) -> None:
+        """Without a Redis the limits are this process's own."""
+        self._scripts = Scripts(redis) if redis is not None else MemoryScripts()
         self._spent = spent
         self._seeding: dict[Scope, asyncio.Task[None]] = {}
         self._name = uuid.uuid4().hex

@@ -1,0 +1,289 @@
+"""`LLMGateway`: the engine as one interface. The workers run what it runs; as a library it needs nothing beside it.
+
+    async with LLMGateway.from_file("penstock.yaml") as gateway:
+        answer = await gateway.complete([{"role": "user", "content": "Why is the sky blue?"}], model="gpt-5-mini")
+        print(answer.text, answer.cost)
+
+Limits, breakers, retries and fallback are those of the configuration. They are this process's own, unless a Redis is
+given that others share. Nothing is durable: that is what the service is for.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, overload
+
+from penstock.completion import CompletionRequest, CompletionResult, PartDelta, PartStarted, ToolCall, Usage
+from penstock.completion.encoding import dumps
+from penstock.configuration import Config
+from penstock.dialects import openai_chat
+from penstock.errors import InvalidRequest, ProviderStreamBroken
+from penstock.execution.call import Caller, CallRecord, Emit, Interrupted, NextDeployment, Order
+from penstock.ids import new_id
+from penstock.limits.buckets import DeploymentLimits, Scope
+from penstock.limits.quota import Quota
+from penstock.providers.deployments import Deployment, Deployments
+from penstock.providers.registry import make_providers
+from penstock.redis import Redis, connect
+from penstock.rules.context import require_fit
+from penstock.rules.estimates import Calibration
+from penstock.settings import load_config, parse_config
+from penstock.store.attempts import Spent
+from penstock.store.finish import Attempt
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionResponse:
+    """One answer, and what it took.
+
+    `model` is the configured model that answered; `cost` is in US dollars, None where no price is known; `attempts` are
+    the upstream calls, failed ones included.
+    """
+
+    model: str
+    result: CompletionResult
+    cost: Decimal | None
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def text(self) -> str:
+        """The text of the first choice."""
+        return self.result.text
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens as the provider counted them."""
+        return self.result.usage
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first choice ended."""
+        return self.result.finish_reasons[0] if self.result.finish_reasons else None
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tools that the first choice asks for."""
+        parts = (part for part in self.result.parts if part.kind == "tool_call" and part.choice == 0)
+        return tuple(ToolCall(part.id or "", part.name or "", part.text, part.signature) for part in parts)
+
+
+class CompletionStream:
+    """An answer as it is made: iterate over its parts and deltas once, then ask for the `response`.
+
+    Leaving it early, with `aclose`, closes the call.
+    """
+
+    def __init__(self, work: "asyncio.Task[CompletionResponse]", events: "asyncio.Queue[_Event]") -> None:
+        self._work = work
+        self._events = events
+
+    async def __aiter__(self) -> AsyncIterator[PartStarted | PartDelta]:
+        """The events of the answer.
+
+        Raises:
+            PenstockError: it failed.
+        """
+        while True:
+            event = await self._events.get()
+            if event is None:
+                break
+            yield event
+        await self._work
+
+    async def text(self) -> AsyncIterator[str]:
+        """The text of the first choice alone, as it grows. Raises as iterating does."""
+        shown: set[int] = set()
+        async for event in self:
+            if isinstance(event, PartStarted):
+                if event.kind == "text" and event.choice == 0:
+                    shown.add(event.part)
+            elif event.part in shown:
+                yield event.text
+
+    async def response(self) -> CompletionResponse:
+        """The whole answer, when it is there. Raises as iterating does."""
+        return await self._work
+
+    async def aclose(self) -> None:
+        """Close the call, if it still runs."""
+        self._work.cancel()
+        await asyncio.wait([self._work])
+
+
+_Event = PartStarted | PartDelta | None
+
+
+@dataclass(slots=True)
+class _Running:
+    """A request on its way over its deployments."""
+
+    request: CompletionRequest
+    size: int
+    left: list[str]
+    fallback_on: frozenset[str]
+    attempts: list[Attempt] = field(default_factory=list)
+
+
+class LLMGateway:
+    """Completions from any configured model, in one process. Belongs to one event loop; use it with `async with`.
+
+    Args:
+        config: the configuration, or what a `penstock.yaml` would hold.
+        redis_url: a Redis that several processes share for their limits and breakers; without one they are this
+            process's own.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+    """
+
+    def __init__(self, config: Config | Mapping[str, Any], *, redis_url: str | None = None) -> None:
+        self._config = config if isinstance(config, Config) else parse_config(dict(config), "configuration")
+        self._deployments = Deployments(self._config)
+        self._redis: Redis | None = connect(redis_url) if redis_url is not None else None
+        self._providers = make_providers(self._config)
+        self._quota = Quota(self._redis, _nothing_spent)
+        limits = {name: DeploymentLimits.of(self._config, name) for name in self._config.models}
+        policies = {True: self._config.retries.interactive, False: self._config.retries.bulk}
+        self._caller = Caller(self._providers, limits, self._quota, Calibration(), policies)
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, redis_url: str | None = None) -> Self:
+        """A gateway over a configuration file.
+
+        Raises:
+            ConfigError: the file is missing or wrong; the message names its key.
+        """
+        return cls(load_config(Path(path)), redis_url=redis_url)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._quota.close()
+        for provider in self._providers.values():
+            await provider.close()
+        if self._redis is not None:
+            await self._redis.aclose()
+
+    @overload
+    async def complete(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        model: str = ...,
+        fallback: Sequence[str] | None = ...,
+        stream: Literal[False] = ...,
+        max_tokens: int | None = ...,
+        **options: Any,
+    ) -> CompletionResponse: ...
+
+    @overload
+    async def complete(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        model: str = ...,
+        fallback: Sequence[str] | None = ...,
+        *,
+        stream: Literal[True],
+        max_tokens: int | None = ...,
+        **options: Any,
+    ) -> CompletionStream: ...
+
+    async def complete(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        model: str = AUTO,
+        fallback: Sequence[str] | None = None,
+        stream: bool = False,
+        max_tokens: int | None = 1024,
+        **options: Any,
+    ) -> CompletionResponse | CompletionStream:
+        """Make one completion.
+
+        Args:
+            messages: the conversation, as OpenAI's chat completions have it.
+            model: a configured model or route. `auto` is the route of that name, or the only model there is.
+            fallback: models to ask, in this order, when that one fails.
+            stream: whether to get the answer as it is made.
+            max_tokens: the most tokens of the answer; None leaves that to the model.
+            options: any other field of a chat completion: `temperature`, `tools`, `response_format`, …
+
+        Raises:
+            InvalidRequest: a field cannot be used; `param` names it.
+            PenstockError: why the last deployment failed. A stream raises it when it is read.
+        """
+        running = self._prepare(messages, model, fallback, max_tokens, options)
+        if not stream:
+            return await self._run(running, None)
+        events: asyncio.Queue[_Event] = asyncio.Queue()
+        work = asyncio.create_task(self._run(running, events.put_nowait))
+        work.add_done_callback(lambda _: events.put_nowait(None))
+        return CompletionStream(work, events)
+
+    def _prepare(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        model: str,
+        fallback: Sequence[str] | None,
+        max_tokens: int | None,
+        options: Mapping[str, Any],
+    ) -> _Running:
+        name = self._auto() if model == AUTO and AUTO not in self._deployments else model
+        body = {**options, "model": name, "messages": list(messages), "max_tokens": max_tokens}
+        if fallback is not None:
+            body["fallback"] = list(fallback)
+        request = openai_chat.parse(body)
+        plan = self._deployments.plan(request.model, request.fallback)
+        left = [plan.deployment.name, *plan.fallback]
+        return _Running(request, len(dumps(body)), left, self._deployments.fallback_on(request.model))
+
+    def _auto(self) -> str:
+        names = [deployment.name for deployment in self._deployments]
+        if len(names) != 1:
+            raise InvalidRequest(f"There is no route `{AUTO}`: name one of {', '.join(names)}.", param="model")
+        return names[0]
+
+    async def _run(self, running: _Running, emit: Emit | None) -> CompletionResponse:
+        while True:
+            deployment = self._deployments.get(running.left.pop(0))
+            assert deployment is not None  # plans name configured models only
+            try:
+                return await self._ask(running, deployment, emit)
+            except NextDeployment as failed:
+                if not running.left:
+                    raise failed.error from failed.error.__cause__
+            except Interrupted as interrupted:
+                raise ProviderStreamBroken(interrupted.error.message) from interrupted.error
+
+    async def _ask(self, running: _Running, deployment: Deployment, emit: Emit | None) -> CompletionResponse:
+        require_fit(running.request, deployment.context)
+        record = CallRecord(new_id(), 0)
+        order = Order(
+            request=running.request,
+            deployment=deployment,
+            size=running.size,
+            interactive=True,
+            fallback_on=running.fallback_on if running.left else frozenset(),
+        )
+        try:
+            result = await self._caller.complete(order, record, emit)
+        finally:
+            running.attempts += record.attempts
+        known = [attempt.cost for attempt in running.attempts if attempt.cost is not None]
+        cost = sum(known, Decimal(0)) if known else None
+        return CompletionResponse(deployment.name, result, cost, tuple(running.attempts))
+
+
+async def _nothing_spent(scope: Scope, seconds: float) -> Spent:  # noqa: ARG001
+    """A process that begins has sent nothing; what others sent, the provider's own headers say."""
+    return Spent()
