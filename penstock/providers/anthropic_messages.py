@@ -51,6 +51,8 @@ _DELTAS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta
 class AnthropicMessages(WireProvider):
     """The adapter of wire format `anthropic`: `POST {base_url}/v1/messages`; a `/v1` at the base URL's end is kept."""
 
+    seal_mark = "anthropic"
+
     def _path(self, upstream_model: str, *, stream: bool) -> str:  # noqa: ARG002 — see WireProvider
         return "/messages" if self.config.base_url.endswith("/v1") else "/v1/messages"
 

@@ -35,6 +35,8 @@ class Bedrock(WireProvider):
     Calls carry the provider's key as a bearer token, or are signed with the credentials of `aws`.
     """
 
+    seal_mark = "anthropic"
+
     failures: ClassVar[FailureTable] = {
         (400, "ServiceQuotaExceededException"): ProviderRateLimited,
         (400, "ThrottlingException"): ProviderRateLimited,

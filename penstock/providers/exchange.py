@@ -27,6 +27,7 @@ from penstock.errors import ConfigError, InvalidRequest, ProviderError
 from penstock.providers.base import OnHeaders, Provider
 from penstock.providers.failures import MALFORMED, ErrorFrame, Failures, FailureTable, VendorError
 from penstock.providers.framing import Decoder, WireEvent
+from penstock.providers.seals import marked_event, marked_result, unmarked
 from penstock.providers.sse import SSEDecoder
 
 T = TypeVar("T")
@@ -69,6 +70,8 @@ class WireProvider(Provider):
     failures: ClassVar[FailureTable] = {}
     #: the media type of its streams
     stream_type: ClassVar[str] = "text/event-stream"
+    #: whose seals its answers carry, one of `seals.MARKS`; None for a format without any
+    seal_mark: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -109,9 +112,9 @@ class WireProvider(Provider):
         self, request: CompletionRequest, upstream_model: str, *, on_headers: OnHeaders | None = None
     ) -> CompletionResult:
         """See `Provider.complete`."""
-        content = encode(self._body(request, upstream_model, stream=False))
+        content = encode(self._body(self._bare(request), upstream_model, stream=False))
         body = await self._exchanged(self._path(upstream_model, stream=False), content, on_headers)
-        return self._understood(lambda: self._answer(body, request))
+        return self._read_whole(body, request)
 
     async def embed(
         self, request: EmbeddingRequest, upstream_model: str, *, on_headers: OnHeaders | None = None
@@ -128,7 +131,7 @@ class WireProvider(Provider):
         self, request: CompletionRequest, upstream_model: str, *, on_headers: OnHeaders | None = None
     ) -> AsyncGenerator[CompletionEvent, None]:
         """See `Provider.stream`."""
-        content = encode(self._body(request, upstream_model, stream=True))
+        content = encode(self._body(self._bare(request), upstream_model, stream=True))
         clock = _StreamClock(self._timeouts, self._failures)
         path = self._path(upstream_model, stream=True)
         response = await clock.limit(self._send(path, content, self._stream_headers))
@@ -137,7 +140,7 @@ class WireProvider(Provider):
             if response.headers.get("content-type", "").startswith("application/json"):
                 # This server does not stream, or says in a 200 that it failed.
                 body = await clock.limit(self._whole(response))
-                result = self._understood(lambda: self._answer(body, request))
+                result = self._read_whole(body, request)
                 for part in result.events():
                     yield part
                 yield Finished(result.finish_reasons, result.usage, result.stop_sequence)
@@ -148,7 +151,7 @@ class WireProvider(Provider):
                     chunk = await clock.limit(self._next(chunks))
                     for event in self._events(decoder, reader, chunk):
                         clock.began = True
-                        yield event
+                        yield marked_event(event, self.seal_mark) if self.seal_mark else event
                     if chunk is None:
                         break
                 finished = self._finished(reader)
@@ -206,6 +209,13 @@ class WireProvider(Provider):
         raise NotImplementedError
 
     # How it is carried out.
+
+    def _bare(self, request: CompletionRequest) -> CompletionRequest:
+        return unmarked(request, self.seal_mark or "")
+
+    def _read_whole(self, body: bytes, request: CompletionRequest) -> CompletionResult:
+        result = self._understood(lambda: self._answer(body, request))
+        return marked_result(result, self.seal_mark) if self.seal_mark else result
 
     async def _exchanged(self, path: str, content: bytes, on_headers: OnHeaders | None) -> bytes:
         """The whole body of a plain answer."""

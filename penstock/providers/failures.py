@@ -137,7 +137,7 @@ class Failures:
     def frame(self, error: Any) -> ProviderError:
         """For an error object inside an answer that began as a success."""
         told = error if isinstance(error, VendorError) else VendorError.of(error)
-        return self._vendor(told.status, told, None)
+        return self._vendor(told.status, told, told.retry_after)
 
     def unreached(self, error: Exception) -> ProviderError:
         """For a connection that failed before the answer began."""

@@ -40,6 +40,8 @@ class Gemini(WireProvider):
     A base URL without a version gets one. An upstream model is a model's id, or a resource's name (`tunedModels/…`).
     """
 
+    seal_mark = "gemini"
+
     failures = FAILURES
 
     def _path(self, upstream_model: str, *, stream: bool) -> str:

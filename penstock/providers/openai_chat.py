@@ -52,6 +52,8 @@ CHAT_FAILURES: FailureTable = {
 class OpenAIChat(WireProvider):
     """The adapter of wire format `openai`: `POST {base_url}/chat/completions` and `POST {base_url}/embeddings`."""
 
+    seal_mark = "openai-chat"
+
     failures: ClassVar[FailureTable] = CHAT_FAILURES
 
     def _path(self, upstream_model: str, *, stream: bool) -> str:  # noqa: ARG002 — see WireProvider

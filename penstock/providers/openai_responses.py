@@ -76,6 +76,8 @@ _ENDS = {"response.completed", "response.incomplete", "response.failed"}
 class OpenAIResponses(WireProvider):
     """The adapter of wire format `openai-responses`."""
 
+    seal_mark = "openai-responses"
+
     failures: ClassVar[FailureTable] = RESPONSES_FAILURES
 
     def _path(self, upstream_model: str, *, stream: bool) -> str:  # noqa: ARG002 — see WireProvider
