@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -11,13 +12,14 @@ from penstock.broker import Doorbell
 from penstock.configuration import Config
 from penstock.errors import Unavailable
 from penstock.limits.buckets import BULK_HORIZON_MS, DeploymentLimits
-from penstock.limits.quota import Quota
+from penstock.limits.quota import Quota, Room
 from penstock.providers.deployments import Deployment, Deployments
 from penstock.rules.fairness import Contender, rejoin, share
 from penstock.store import backlog, flows, jobs
 from penstock.store.backlog import Queued
 from penstock.store.database import Database
 from penstock.store.flows import Flow, Taken
+from workers.detours import Detours
 from workers.tiers import TierRoom
 
 #: work is sent to workers this many seconds before its quota is there: as far as a reservation reaches
@@ -56,10 +58,11 @@ class Dispatcher:
         self._limits = {name: DeploymentLimits.of(config, name) for name in config.models}
         self._clocks: dict[tuple[str, str], _Clock] = {}
         self._tiers = TierRoom(quota, config)
+        self._detours = Detours(database, deployments, config)
         self._orphans: set[str] = set()
 
     async def dispatch(self) -> int:
-        """Fill every window once; returns how many jobs were sent."""
+        """Fill every window once; returns how many jobs were sent, or moved to another deployment's backlog."""
         active = await flows.active(self._database)
         if not active:
             return 0
@@ -68,19 +71,43 @@ class Dispatcher:
         for flow in active:
             pools.setdefault((flow.pool, flow.lane), []).append(flow)
         sent = 0
+        ill: dict[str, list[Flow]] = {}
+        free: dict[str, int] = {}
         for (pool, lane), members in pools.items():
             deployment = self._deployments.get(pool)
             if deployment is None:
                 self._report_orphan(pool)
                 continue
-            sent += await self._fill(deployment, lane, members, queued.get((pool, lane)))
+            room = await self._room(deployment, lane)
+            slots = self._slots(room, pool, lane, queued)
+            taken = await self._fill(deployment, lane, members, slots)
+            sent += taken
+            if lane == "bulk":
+                free[pool] = 0 if room.ill else slots - taken
+            if room.ill:
+                ill[pool] = members
+
+        async def free_at(name: str) -> int:
+            deployment = self._deployments.get(name)
+            if name not in free and deployment is not None:
+                room = await self._room(deployment, "bulk")
+                free[name] = 0 if room.ill else self._slots(room, name, "bulk", queued)
+            return free.get(name, 0)
+
+        for pool, members in ill.items():
+            sent += await self._detours.move(pool, members, free_at)
         return sent
 
-    async def _fill(self, deployment: Deployment, lane: str, members: list[Flow], fill: Queued | None) -> int:
-        clock = self._clocks.setdefault((deployment.name, lane), _Clock())
-        slots = await self._slots(deployment, lane, fill, clock)
+    async def _room(self, deployment: Deployment, lane: str) -> Room:
+        """What the quota of a deployment can take on in the next seconds. Calls with a client waiting are not held."""
+        if lane == "interactive":
+            return Room()
+        return await self._quota.peek(self._limits[deployment.name], AHEAD_SECONDS)
+
+    async def _fill(self, deployment: Deployment, lane: str, members: list[Flow], slots: int) -> int:
         if slots <= 0:
             return 0
+        clock = self._clock(deployment.name, lane)
         most = await self._tiers.most(members, clock.mean)
         contenders = [
             Contender(rejoin(flow.virtual_time, clock.now), flow.weight, clock.mean(flow), most.get(flow.id))
@@ -97,17 +124,18 @@ class Dispatcher:
         await self._ring(deployment, lane, taken)
         return len(taken)
 
-    async def _slots(self, deployment: Deployment, lane: str, fill: Queued | None, clock: _Clock) -> int:
-        """How many more jobs the queue of a deployment may hold: what its quota can take on in the next seconds."""
+    def _clock(self, pool: str, lane: str) -> _Clock:
+        return self._clocks.setdefault((pool, lane), _Clock())
+
+    def _slots(self, room: Room, pool: str, lane: str, queued: Mapping[tuple[str, str], Queued]) -> int:
+        """How many more jobs the queue of a deployment may hold."""
+        fill = queued.get((pool, lane))
         waiting_jobs, waiting_tokens = (fill.jobs, fill.tokens) if fill else (0, 0)
-        if lane == "interactive":
-            return WINDOW - waiting_jobs
-        room = await self._quota.peek(self._limits[deployment.name], AHEAD_SECONDS)
         if room.shut:
             return 0
         slots = min(WINDOW - waiting_jobs, room.requests - waiting_jobs, room.places - waiting_jobs)
         if math.isfinite(room.tokens):
-            means = clock.mean_tokens.values()
+            means = self._clock(pool, lane).mean_tokens.values()
             mean = sum(means) / len(means) if means else _MEAN_TOKENS
             free = room.tokens - waiting_tokens
             # a job larger than what is free at the moment is still sent alone: its reservation will wait for it

@@ -1,20 +1,22 @@
 """`/v1/jobs`: Penstock's own API to one durable job."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.auth import authenticate
 from api.bodies import json_object
+from api.jobs.attempts import render_attempts
 from api.replies import event_stream, json_reply
 from api.services import Services
 from api.watch import Watch, cancel, load
 from penstock.dialects import job as dialect
-from penstock.dialects.facts import JobFacts
 from penstock.errors import InvalidRequest
 from penstock.ids import parse_id
-from penstock.store import jobs
+from penstock.store import attempts, jobs
+from penstock.store.jobs import JobRow
 from penstock.streams.entries import Ended, Reset, Started
 from penstock.submission.results import facts_of
 
@@ -34,14 +36,15 @@ async def create(request: Request) -> Response:
     )
     await services.submission.store(submitted)
     row = await load(services, principal.tenant_id, submitted.job.id, DIALECTS, "")
-    return json_reply(dialect.render(facts_of(row)), status=202)
+    return await _reply(services, row, status=202)
 
 
 @router.get("/{job_id}")
 async def retrieve(request: Request, job_id: str) -> Response:
-    """A job and, once it ended, its answer. Any job has this view, also a batch line or a response."""
+    """A job, its upstream calls and, once it ended, its answer. Lines of batches and responses have this view too."""
     principal = await authenticate(request)
-    return json_reply(dialect.render(await _find(request.app.state.services, principal.tenant_id, job_id)))
+    services: Services = request.app.state.services
+    return await _reply(services, await _find(services, principal.tenant_id, job_id))
 
 
 @router.post("/{job_id}/cancel")
@@ -49,11 +52,11 @@ async def cancel_job(request: Request, job_id: str) -> Response:
     """End a job; one that had ended stays as it is."""
     principal = await authenticate(request)
     services: Services = request.app.state.services
-    row = await load(services, principal.tenant_id, parse_id("job_", job_id, "job"), DIALECTS, job_id)
+    row = await _find(services, principal.tenant_id, job_id)
     if row.batch_id is not None:
         raise InvalidRequest("This job is a line of a batch: cancel the batch.")
     await cancel(services, principal.tenant_id, row.id)
-    return json_reply(dialect.render(await _find(services, principal.tenant_id, job_id)))
+    return await _reply(services, await _find(services, principal.tenant_id, job_id))
 
 
 @router.get("/{job_id}/stream")
@@ -64,18 +67,28 @@ async def stream(request: Request, job_id: str) -> Response:
     last = request.headers.get("last-event-id", "0")
     if not last.isdigit():
         raise InvalidRequest("'Last-Event-ID' must be a number.", param="Last-Event-ID", code="invalid_type")
-    facts = await _find(services, principal.tenant_id, job_id)
-    return event_stream(_events(services, facts, principal.tenant_id, int(last)))
+    row = await _find(services, principal.tenant_id, job_id)
+    return event_stream(_events(services, row, int(last)))
 
 
-async def _find(services: Services, tenant_id: str, job_id: str) -> JobFacts:
-    return facts_of(await load(services, tenant_id, parse_id("job_", job_id, "job"), DIALECTS, job_id))
+async def _find(services: Services, tenant_id: str, job_id: str) -> JobRow:
+    return await load(services, tenant_id, parse_id("job_", job_id, "job"), DIALECTS, job_id)
 
 
-async def _events(services: Services, facts: JobFacts, tenant_id: str, after: int) -> AsyncIterator[bytes]:
+async def _reply(services: Services, row: JobRow, *, status: int = 200) -> Response:
+    return json_reply(await _view(services, row), status=status)
+
+
+async def _view(services: Services, row: JobRow) -> dict[str, Any]:
+    calls = render_attempts(await attempts.of_job(services.database, row.id))
+    return {**dialect.render(facts_of(row)), "deployment": row.deployment, **calls}
+
+
+async def _events(services: Services, row: JobRow, after: int) -> AsyncIterator[bytes]:
+    facts = facts_of(row)
     events = dialect.JobStream(facts, after)
     if facts.ended:
-        yield b"".join(_replay(events, facts))
+        yield b"".join([*events.missed(facts), *events.close(await _view(services, row))])
         return
     async with Watch(services, facts.id) as watch:
         watch.begin()
@@ -87,18 +100,9 @@ async def _events(services: Services, facts: JobFacts, tenant_id: str, after: in
             elif isinstance(entry, Reset):
                 yield b"".join(events.reset())
             elif isinstance(entry, Ended):
-                row = await jobs.load(services.database, tenant_id, facts.id)
-                if row is not None:
-                    final = facts_of(row)
-                    yield b"".join([*events.missed(final), *events.close(final)])
+                final = await jobs.load(services.database, row.tenant_id, row.id)
+                if final is not None:
+                    yield b"".join([*events.missed(facts_of(final)), *events.close(await _view(services, final))])
                 return
             else:
                 yield b"".join(events.event(entry))
-
-
-def _replay(events: dialect.JobStream, facts: JobFacts) -> list[bytes]:
-    frames = [*events.started()] if facts.started else []
-    if facts.result is not None:
-        for event in facts.result.events():
-            frames += events.event(event)
-    return [*frames, *events.close(facts)]

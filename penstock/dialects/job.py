@@ -129,9 +129,9 @@ class JobStream:
             frames += self.event(event)
         return frames
 
-    def close(self, facts: JobFacts) -> list[bytes]:
+    def close(self, job: dict[str, Any]) -> list[bytes]:
         """The last frame, with the final job object."""
-        return self._frame("end", render(facts))
+        return self._frame("end", job)
 
     def _frame(self, event: str, data: dict[str, Any]) -> list[bytes]:
         self.last_number += 1

@@ -94,12 +94,16 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How much work a deployment can take on; infinity where nothing is limited. `shut` is in seconds."""
+    """How much work a deployment can take on; infinity where nothing is limited.
+
+    `shut` is for how many seconds nothing is let through; `ill` says that its breaker is open or trying.
+    """
 
     requests: float = math.inf
     tokens: float = math.inf
     places: float = math.inf
     shut: float = 0.0
+    ill: bool = False
 
 
 class Quota:
@@ -219,9 +223,10 @@ class Quota:
             room[name] = min(room[name], found.available(seconds * 1000))
         gate = state.gates[limits.gate]
         places = min((lease.places - (held or 0) for lease, held in state.held.items()), default=math.inf)
-        if gate.state != "closed":
+        ill = gate.state != "closed"
+        if ill:
             places = min(places, gate.probes_left)
-        return Room(room["requests"], room["tokens"], places, gate.shut_ms / 1000)
+        return Room(room["requests"], room["tokens"], places, gate.shut_ms / 1000, ill)
 
     async def look(
         self, buckets: Sequence[TokenBucket], leases: Sequence[Lease] = (), gates: Sequence[Gate] = ()

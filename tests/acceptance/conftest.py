@@ -42,6 +42,12 @@ class Simulator:
     process: subprocess.Popen[str]
     url: str
 
+    def faults(self, **changes: Any) -> None:
+        """Order faults, such as `outage="status"`, until the next order."""
+        body = json.dumps(changes).encode()
+        request = urllib.request.Request(f"{self.url}/_sim/faults", data=body, method="POST")
+        urllib.request.urlopen(request, timeout=10).close()
+
     def stats(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"{self.url}/_sim/stats", timeout=10) as answer:
             return json.load(answer)
@@ -166,7 +172,7 @@ def wait_until_ready(url: str, process: subprocess.Popen[str], log: Path, second
 
 
 @contextmanager
-def running(servers_environment: dict[str, str], *, workers: int = 2) -> Iterator[Stack]:
+def running(servers_environment: dict[str, str], *, workers: int = 2, config_text: str = CONFIG) -> Iterator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="pacc-"))
     folder.chmod(0o755)
     port, flower = free_port(), free_port()
@@ -175,7 +181,7 @@ def running(servers_environment: dict[str, str], *, workers: int = 2) -> Iterato
     with receiving() as receiver:
         config = folder / "penstock.yaml"
         config.write_text(
-            CONFIG.format(
+            config_text.format(
                 openai=openai_wire.url,
                 anthropic=anthropic_wire.url,
                 key=KEY,

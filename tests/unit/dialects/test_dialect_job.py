@@ -18,7 +18,7 @@ TEXT: Events = [PartStarted(0, "text"), PartDelta(0, "H"), PartDelta(0, "i")]
 def live(events: Events, final: Any, after: int = 0) -> list[bytes]:
     stream = JobStream(pending(), after)
     frames = [*stream.started(), *(frame for event in events for frame in stream.event(event))]
-    return [*frames, *stream.close(final)]
+    return [*frames, *stream.close(render(final))]
 
 
 def test_a_text_or_messages():
@@ -126,7 +126,7 @@ def test_a_reset_begins_the_numbers_anew():
     assert (sse(reset)[0][0], stream.last_number) == ({"id": "0", "event": "reset"}, 0)
     again = [*stream.started(), *(frame for event in TEXT for frame in stream.event(event))]
     final = ended(pending(), TEXT)
-    assert [*again, *stream.close(final)] == live(TEXT, final)
+    assert [*again, *stream.close(render(final))] == live(TEXT, final)
 
 
 def test_a_second_beginning_is_not_told():
