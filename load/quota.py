@@ -9,19 +9,14 @@ bucket allows: what the provider charged, less what its bucket held at the start
 
 import argparse
 import asyncio
-import json
 import random
-import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +27,7 @@ from rich.table import Table
 
 from load import report
 from load.engine import ROOT, BenchFailed, Penstock
+from load.simulated import provider, stats
 
 #: words of a prompt and of an answer, in the mean: some 250 tokens a call
 _PROMPT_WORDS, _ANSWER_WORDS = 100, 150
@@ -98,23 +94,12 @@ def rows(count: int, seed: int) -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
-@contextmanager
-def provider(case: Case, per_minute: int) -> Iterator[str]:
-    """The simulated provider in a process of its own; gives its address."""
-    command = [
-        sys.executable, "-m", "cli.main", "simulate", "--port", "0", "--tokens-per-minute", str(per_minute),
-        "--burst-seconds", str(case.burst_seconds), "--charge", case.charge, "--latency-ms", str(_LATENCY_MS),
-        "--latency-distribution", "lognormal",
+def options_of(case: Case, per_minute: int) -> list[str]:
+    """How the simulated provider is started."""
+    return [
+        "--tokens-per-minute", str(per_minute), "--burst-seconds", str(case.burst_seconds), "--charge", case.charge,
+        "--latency-ms", str(_LATENCY_MS), "--latency-distribution", "lognormal",
     ]  # fmt: skip
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        found = re.search(r"http://\S+", process.stdout.readline())
-        if found is None:
-            raise BenchFailed("the simulator did not start")
-        try:
-            yield found[0]
-        finally:
-            process.send_signal(signal.SIGTERM)
 
 
 @contextmanager
@@ -157,13 +142,6 @@ async def be_others(url: str, tokens_per_minute: float) -> None:
             number += 1
 
 
-def stats(url: str) -> dict[str, Any]:
-    """What the provider has seen."""
-    with urllib.request.urlopen(f"{url}/_sim/stats", timeout=10) as answer:
-        found: dict[str, Any] = orjson.loads(answer.read())
-        return found
-
-
 def run(case: Case, workers: int, per_minute: int, seconds: float, seed: int) -> Result:
     """One case with so many bulk workers.
 
@@ -177,7 +155,7 @@ def run(case: Case, workers: int, per_minute: int, seconds: float, seed: int) ->
     folder = Path(tempfile.mkdtemp(prefix="penstock-quota-"))
     folder.chmod(0o755)
     try:
-        with provider(case, per_minute) as url, others(url, per_minute * case.others):
+        with provider(*options_of(case, per_minute)) as url, others(url, per_minute * case.others):
             limits: dict[str, Any] = {"tokens_per_minute": per_minute}
             if case.stated:
                 limits["burst_seconds"] = case.burst_seconds
@@ -227,14 +205,7 @@ def main() -> int:
             found.append(result)
             print(f"    {result.ratio:.3f}, {result.refused} of {result.calls} refused", file=sys.stderr, flush=True)
     _print(found, options.tokens_per_minute)
-    path = report.FOLDER / "results" / f"{datetime.now(UTC).date()}-quota.json"
-    machine = report.machine()
-    content = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine,
-        "runs": [asdict(r) for r in found],
-    }
-    path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    path = report.write("quota", [asdict(result) for result in found])
     print(f"written to {path.relative_to(ROOT)}")
     return 0
 

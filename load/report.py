@@ -109,6 +109,14 @@ def save(result: dict[str, Any]) -> Path:
     return path
 
 
+def write(name: str, runs: list[dict[str, Any]]) -> Path:
+    """Write the runs of one of the other measurements, with date and machine, as `save` does."""
+    path = FOLDER / "results" / f"{datetime.now(UTC).date()}-{name}.json"
+    content = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "runs": runs}
+    path.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
+    return path
+
+
 def add_line(result: dict[str, Any]) -> None:
     """Add the result as a line of the table in load/README.md.
 

@@ -60,14 +60,15 @@ class TierRoom:
         return left is None or now - left.at > _LOOK_SECONDS
 
     async def _look(self, stale: Mapping[Flow, Sequence[TokenBucket]], now: float) -> None:
-        """Read the buckets of several tenants at once; one that nobody has used yet is full."""
+        """Read the buckets of several tenants at once."""
         wanted = list(dict.fromkeys(bucket for buckets in stale.values() for bucket in buckets))
-        found = (await self._quota.look(wanted)).buckets
+        found = (await self._quota.known(wanted)).buckets
         for flow, buckets in stale.items():
             left = _Left(now, math.inf, math.inf)
             for bucket in buckets:
                 state = found[bucket]
-                free = state.available(BULK_HORIZON_MS) if state is not None else bucket.capacity
+                assert state is not None  # it is known
+                free = state.available(BULK_HORIZON_MS)
                 if bucket.resource == "requests":
                     left.requests = free
                 else:

@@ -210,12 +210,7 @@ class Quota:
 
     async def peek(self, limits: DeploymentLimits, seconds: float) -> Room:
         """How much bulk work this deployment can begin within the next `seconds`, if nobody else begins any."""
-        while True:
-            state = await self.look(limits.buckets, limits.leases, (limits.gate,))
-            unknown = [s for known in (state.buckets, state.held) for s, found in known.items() if found is None]
-            if not unknown:
-                break
-            await self._seed(limits.buckets, limits.leases, unknown[0].scope)
+        state = await self.known(limits.buckets, limits.leases, (limits.gate,))
         room: dict[str, float] = {"requests": math.inf, "tokens": math.inf}
         for bucket, found in state.buckets.items():
             assert found is not None
@@ -227,6 +222,21 @@ class Quota:
         if ill:
             places = min(places, gate.probes_left)
         return Room(room["requests"], room["tokens"], places, gate.shut_ms / 1000, ill)
+
+    async def known(
+        self, buckets: Sequence[TokenBucket], leases: Sequence[Lease] = (), gates: Sequence[Gate] = ()
+    ) -> calls.Peeked:
+        """As `look`, but what Redis does not know is told to it first.
+
+        Ask before work is sent: what runs when a bucket is filled counts as spent from it.
+        """
+        while True:
+            state = await self.look(buckets, leases, gates)
+            unknown = {s.scope for known in (state.buckets, state.held) for s, found in known.items() if found is None}
+            if not unknown:
+                return state
+            for scope in unknown:
+                await self._seed(buckets, leases, scope)
 
     async def look(
         self, buckets: Sequence[TokenBucket], leases: Sequence[Lease] = (), gates: Sequence[Gate] = ()

@@ -1,0 +1,151 @@
+"""The engine as a library: one process, no queue, no database, no Redis unless one is given."""
+
+import asyncio
+import runpy
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock import CompletionStream, LLMGateway
+from penstock.errors import (
+    InvalidRequest,
+    ModelNotFound,
+    ProviderCircuitOpen,
+    ProviderOverloaded,
+    ProviderStreamBroken,
+)
+from penstock.redis import Redis
+from simulator.options import SimulatorOptions
+from simulator.server import start
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "library.py"
+
+
+@pytest.fixture
+async def urls() -> AsyncIterator[tuple[str, str]]:
+    async with start(SimulatorOptions()) as one, start(SimulatorOptions(wire_format="anthropic")) as other:
+        yield one, other
+
+
+def config(urls: tuple[str, str], **more: Any) -> dict[str, Any]:
+    return {
+        "providers": {
+            "one": {"wire_format": "openai", "base_url": f"{urls[0]}/v1"},
+            "other": {"wire_format": "anthropic", "base_url": urls[1]},
+        },
+        "models": {
+            "fast": {"provider": "one", "price": {"input": 1, "output": 2}},
+            "sound": {"provider": "other", "upstream_model": "house"},
+        },
+        "retries": {"interactive": {"max_attempts": 1}},
+    } | more
+
+
+def ask(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+async def test_an_answer_with_its_cost(urls: tuple[str, str]) -> None:
+    async with LLMGateway(config(urls)) as gateway:
+        answer = await gateway.complete(ask("[[echo: well]]"), model="fast", temperature=0)
+        assert (answer.text, answer.finish_reason, answer.model) == ("well", "stop", "fast")
+        assert answer.cost == (answer.usage.input_tokens + 2 * answer.usage.output_tokens) / answer.cost.__class__(
+            10**6
+        )
+        assert [attempt.outcome for attempt in answer.attempts] == ["succeeded"]
+        unpriced = await gateway.complete(ask("[[echo: well]]"), model="sound")
+        assert (unpriced.text, unpriced.cost) == ("well", None)
+
+
+async def test_tools(urls: tuple[str, str]) -> None:
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+    async with LLMGateway(config(urls)) as gateway:
+        answer = await gateway.complete(ask('[[tool: look {"at": "it"}]]'), model="sound", tools=[tool])
+    assert [(call.name, call.arguments) for call in answer.tool_calls] == [("look", '{"at":"it"}')]
+
+
+async def test_a_stream(urls: tuple[str, str]) -> None:
+    async with LLMGateway(config(urls)) as gateway:
+        stream = await gateway.complete(ask("[[tokens: 7]]"), model="sound", stream=True)
+        text = "".join([piece async for piece in stream.text()])
+        whole = await stream.response()
+    assert text == whole.text
+    assert whole.usage.output_tokens == 7
+
+
+async def test_a_stream_that_is_left_closes_its_call(urls: tuple[str, str]) -> None:
+    async with LLMGateway(config(urls)) as gateway:
+        stream = await gateway.complete(ask("[[stall]]"), model="fast", stream=True)
+        async for _ in stream:
+            break
+        await stream.aclose()
+        with pytest.raises(asyncio.CancelledError):
+            await stream.response()
+
+
+async def test_a_broken_stream_is_an_error_not_a_shorter_answer(urls: tuple[str, str]) -> None:
+    async with LLMGateway(config(urls)) as gateway:
+        stream = await gateway.complete(ask("[[cut]][[tokens: 9]]"), model="fast", stream=True, fallback=["sound"])
+        assert isinstance(stream, CompletionStream)
+        with pytest.raises(ProviderStreamBroken):
+            [event async for event in stream]
+
+
+async def test_the_next_model_answers_when_one_cannot(urls: tuple[str, str]) -> None:
+    routes = {"sure": {"strategy": "fallback", "steps": ["broken", "sound"]}}
+    broken = {
+        "providers": config(urls)["providers"] | {"gone": {"wire_format": "openai", "base_url": "http://127.0.0.1:9"}}
+    }
+    models = {"models": config(urls)["models"] | {"broken": {"provider": "gone"}}}
+    async with LLMGateway(config(urls, routes=routes, **broken, **models)) as gateway:
+        for options in ({"model": "sure"}, {"model": "broken", "fallback": ["sound"]}):
+            answer = await gateway.complete(ask("[[echo: well]]"), **options)
+            assert (answer.text, answer.model) == ("well", "sound")
+            assert [(a.deployment, a.outcome) for a in answer.attempts][-1] == ("sound", "succeeded")
+
+
+async def test_the_breaker_is_this_processs_own(urls: tuple[str, str]) -> None:
+    async with LLMGateway(config(urls, breaker={"failures": 2, "reset_seconds": 60})) as gateway:
+        for _ in range(2):
+            with pytest.raises(ProviderOverloaded):
+                await gateway.complete(ask("[[error: 503]]"), model="fast")
+        with pytest.raises(ProviderCircuitOpen) as refused:
+            await gateway.complete(ask("[[echo: well]]"), model="fast")
+        assert refused.value.retry_after == pytest.approx(60, abs=2)
+
+
+async def test_limits_are_shared_over_a_redis(urls: tuple[str, str], redis: Redis, servers: Any) -> None:
+    breaker = {"failures": 1, "reset_seconds": 60}
+    async with (
+        LLMGateway(config(urls, breaker=breaker), redis_url=servers.redis) as here,
+        LLMGateway(config(urls, breaker=breaker), redis_url=servers.redis) as there,
+    ):
+        with pytest.raises(ProviderOverloaded):
+            await here.complete(ask("[[error: 503]]"), model="fast")
+        with pytest.raises(ProviderCircuitOpen):
+            await there.complete(ask("[[echo: well]]"), model="fast")
+
+
+async def test_auto_and_what_cannot_be_asked(urls: tuple[str, str]) -> None:
+    async with LLMGateway(config(urls)) as gateway:
+        with pytest.raises(InvalidRequest, match="fast, sound"):
+            await gateway.complete(ask("x"))
+        with pytest.raises(ModelNotFound):
+            await gateway.complete(ask("x"), model="none")
+        with pytest.raises(InvalidRequest) as wrong:
+            await gateway.complete(ask("x"), model="fast", temperature="hot")
+        assert wrong.value.param == "temperature"
+    routes = {"auto": {"strategy": "fallback", "steps": ["sound"]}}
+    async with LLMGateway(config(urls, routes=routes)) as gateway:
+        assert (await gateway.complete(ask("[[echo: well]]"))).model == "sound"
+
+
+def test_the_example_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [str(EXAMPLE)])
+    runpy.run_path(str(EXAMPLE), run_name="__main__")
+    told = capsys.readouterr().out
+    assert "tokens, $0.00" in told
+    assert "large: failed ProviderUnreachable\nsmall: succeeded" in told
