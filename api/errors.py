@@ -1,4 +1,4 @@
-"""Errors at the door: everything that goes wrong leaves in the dialect's own envelope."""
+"""Errors at the door: everything that goes wrong leaves in the envelope of the vendor whose client is asking."""
 
 import structlog
 from fastapi import FastAPI, Request
@@ -7,7 +7,9 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from api.replies import json_reply
-from penstock.dialects.openai_errors import envelope
+from api.response_headers import naming_headers, request_id
+from api.vendors import speaks_anthropic
+from penstock.dialects import anthropic_messages, openai_errors
 from penstock.errors import InvalidRequest, NotFound, PenstockError, Unavailable, error_to_json
 from penstock.redis import RedisError
 
@@ -23,42 +25,51 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _fault)
 
 
-def reply(error: PenstockError) -> Response:
+def reply(request: Request, error: PenstockError) -> Response:
     """An error as an HTTP response."""
     headers = {}
     if error.retry_after is not None:
-        # more than two minutes makes the OpenAI SDK give up at once
+        # more than two minutes makes the OpenAI SDK give up at once, and Anthropic's sleep that long
         wait = min(max(error.retry_after, 0.001), 120.0)
         headers = {"retry-after": str(max(1, round(wait))), "retry-after-ms": str(int(wait * 1000))}
-    return json_reply(envelope(error_to_json(error)), status=error.status, headers=headers)
+    told = error_to_json(error)
+    if speaks_anthropic(request.scope):
+        body = anthropic_messages.render_error(told, request_id(request))
+    else:
+        body = openai_errors.envelope(told)
+    return json_reply(body, status=error.status, headers=headers)
 
 
-async def _penstock(_: Request, error: Exception) -> Response:
+async def _penstock(request: Request, error: Exception) -> Response:
     assert isinstance(error, PenstockError)
-    return reply(error)
+    return reply(request, error)
 
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        return reply(NotFound(f"Invalid URL ({request.method} {request.url.path})", code="unknown_url"))
+        return reply(request, NotFound(f"Invalid URL ({request.method} {request.url.path})", code="unknown_url"))
     wrong = InvalidRequest(str(error.detail))
     wrong.status = error.status_code
-    return reply(wrong)
+    return reply(request, wrong)
 
 
-async def _validation(_: Request, error: Exception) -> Response:
+async def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     problem = error.errors()[0]
     param = ".".join(str(part) for part in problem["loc"][1:]) or None
-    return reply(InvalidRequest(f"Invalid value for '{param}': {problem['msg']}", param=param, code="invalid_value"))
+    wrong = InvalidRequest(f"Invalid value for '{param}': {problem['msg']}", param=param, code="invalid_value")
+    return reply(request, wrong)
 
 
 async def _away(request: Request, error: Exception) -> Response:
     _log.warning("a server is away", path=request.url.path, error=f"{type(error).__name__}: {error}"[:300])
-    return reply(Unavailable("The service is temporarily unavailable; nothing was taken. Ask again."))
+    return reply(request, Unavailable("The service is temporarily unavailable; nothing was taken. Ask again."))
 
 
 async def _fault(request: Request, error: Exception) -> Response:
+    """The framework answers these outside of every middleware."""
     _log.error("a fault of Penstock's own", path=request.url.path, exc_info=error)
-    return reply(PenstockError("The server had an error while processing your request."))
+    answer = reply(request, PenstockError("The server had an error while processing your request."))
+    answer.headers.update(naming_headers(request))
+    return answer

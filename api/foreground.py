@@ -118,13 +118,20 @@ class ForegroundStream:
         on_start: Callable[[], list[bytes]],
         on_event: Callable[[PartStarted | PartDelta], list[bytes]],
         on_end: Callable[[JobFacts], list[bytes]],
+        *,
+        on_silence: Callable[[], list[bytes]] = lambda: [b": keep-alive\n\n"],
+        on_lost: Callable[[], list[bytes]] = list,
     ) -> AsyncIterator[bytes]:
-        """The frames of the stream; closing it early cancels the job."""
+        """The frames of the stream; closing it early cancels the job.
+
+        `on_silence` gives a sign of life, `on_lost` the end of a stream whose worker died: the answer begins anew, and
+        what was sent of the first one cannot be taken back.
+        """
         ended = False
         try:
             async for entry in self._entries():
                 if entry is None:
-                    yield b": keep-alive\n\n"
+                    yield b"".join(on_silence())
                 elif isinstance(entry, Started):
                     yield b"".join(on_start())
                 elif isinstance(entry, Ended):
@@ -133,6 +140,7 @@ class ForegroundStream:
                     return
                 elif isinstance(entry, Reset):
                     _log.warning("a foreground stream lost its worker", job=self.facts.id.hex)
+                    yield b"".join(on_lost())
                     return
                 else:
                     yield b"".join(on_event(entry))

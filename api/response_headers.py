@@ -5,9 +5,11 @@ from typing import Any
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.vendors import speaks_anthropic
 from penstock.ids import new_id, public_id
 
 _ADDED = "response_headers"
+_REQUEST_ID = "request_id"
 
 
 def add_headers(request: Request, headers: dict[str, str]) -> None:
@@ -15,8 +17,19 @@ def add_headers(request: Request, headers: dict[str, str]) -> None:
     request.scope.setdefault(_ADDED, {}).update(headers)
 
 
+def request_id(request: Request) -> str:
+    """The id by which the answer to a request names it."""
+    found: str = request.scope[_REQUEST_ID]
+    return found
+
+
+def naming_headers(request: Request) -> dict[str, str]:
+    """What the middleware adds, for an answer that does not pass through it."""
+    return _headers(request.scope)
+
+
 class ResponseHeaders:
-    """ASGI middleware that adds `x-request-id` and what `add_headers` was given."""
+    """ASGI middleware that adds `x-request-id`, for Anthropic's clients `request-id`, and what `add_headers` got."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -25,13 +38,17 @@ class ResponseHeaders:
         """Pass the request on; name its response."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        request_id = public_id("req_", new_id())
+        scope[_REQUEST_ID] = public_id("req_", new_id())
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                added = {"x-request-id": request_id, **scope.get(_ADDED, {})}
-                pairs = [(name.encode(), value.encode()) for name, value in added.items()]
+                pairs = [(name.encode(), value.encode()) for name, value in _headers(scope).items()]
                 message = {**message, "headers": [*message["headers"], *pairs]}
             await send(message)
 
         return await self._app(scope, receive, named)
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    names = ("x-request-id", "request-id") if speaks_anthropic(scope) else ("x-request-id",)
+    return {**dict.fromkeys(names, scope[_REQUEST_ID]), **scope.get(_ADDED, {})}

@@ -1,12 +1,14 @@
 """What a tenant's tier allows a call with a client waiting: refused here before anything is stored, and always told."""
 
 import math
+from datetime import UTC, datetime, timedelta
 
 from fastapi import Request
 
 from api.auth import Principal
 from api.response_headers import add_headers
 from api.services import Services
+from api.vendors import speaks_anthropic
 from penstock.errors import TierLimitExceeded
 from penstock.limits.buckets import BucketState, TokenBucket, Tokens, check_size, tier_buckets
 
@@ -28,7 +30,10 @@ async def check_tier(services: Services, request: Request, principal: Principal,
     found = (await services.quota.look(buckets)).buckets
     states = [found[bucket] or _full(bucket) for bucket in buckets]
     lacking = [(state, state.bucket.amount(asked) - state.level) for state in states]
-    add_headers(request, _headers(states, asked))
+    anthropic = speaks_anthropic(request.scope)
+    add_headers(
+        request, anthropic_headers(states, asked, datetime.now(UTC)) if anthropic else openai_headers(states, asked)
+    )
     waits = [missing / state.rate / 1000 for state, missing in lacking if missing > 0]
     if waits:
         worst = max((missing / state.rate, state) for state, missing in lacking)[1]
@@ -44,15 +49,34 @@ def _full(bucket: TokenBucket) -> BucketState:
     return BucketState(bucket, bucket.capacity, bucket.rate, bucket.capacity)
 
 
-def _headers(states: list[BucketState], asked: Tokens) -> dict[str, str]:
-    """OpenAI's names (contract §1.4); what is left counts this request as taken."""
+def _left(state: BucketState, asked: Tokens) -> tuple[float, float]:
+    """What is left when this request has taken its part, and the seconds until all of it is there again."""
+    left = max(0.0, state.level - state.bucket.amount(asked))
+    return left, (state.bucket.capacity - left) / state.bucket.rate / 1000
+
+
+def openai_headers(states: list[BucketState], asked: Tokens) -> dict[str, str]:
+    """OpenAI's names, with durations (contract §1.4)."""
     headers = {}
     for state in states:
         name = state.bucket.resource
-        left = max(0.0, state.level - state.bucket.amount(asked))
+        left, seconds = _left(state, asked)
         headers[f"x-ratelimit-limit-{name}"] = str(state.bucket.per_minute)
         headers[f"x-ratelimit-remaining-{name}"] = str(math.floor(left))
-        headers[f"x-ratelimit-reset-{name}"] = _duration((state.bucket.capacity - left) / state.bucket.rate / 1000)
+        headers[f"x-ratelimit-reset-{name}"] = _duration(seconds)
+    return headers
+
+
+def anthropic_headers(states: list[BucketState], asked: Tokens, now: datetime) -> dict[str, str]:
+    """Anthropic's names, with times of day (UTC)."""
+    headers = {}
+    for state in states:
+        left, seconds = _left(state, asked)
+        full = now + timedelta(seconds=math.ceil(seconds))
+        prefix = f"anthropic-ratelimit-{state.bucket.resource}-"
+        headers[prefix + "limit"] = str(state.bucket.per_minute)
+        headers[prefix + "remaining"] = str(math.floor(left))
+        headers[prefix + "reset"] = full.strftime("%Y-%m-%dT%H:%M:%SZ")
     return headers
 
 

@@ -28,7 +28,7 @@ from penstock.limits.quota import Quota
 from penstock.providers.deployments import Deployment, Deployments
 from penstock.providers.registry import make_providers
 from penstock.redis import Redis, connect
-from penstock.rules.context import require_fit
+from penstock.rules.context import require_fit, within_limits
 from penstock.rules.estimates import Calibration
 from penstock.settings import load_config, parse_config
 from penstock.store.attempts import Spent
@@ -269,7 +269,7 @@ class LLMGateway:
         require_fit(running.request, deployment.context)
         record = CallRecord(new_id(), 0)
         order = Order(
-            request=running.request,
+            request=within_limits(running.request, deployment.context, deployment.max_output),
             deployment=deployment,
             size=running.size,
             interactive=True,

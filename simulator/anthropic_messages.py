@@ -1,12 +1,16 @@
-"""POST /v1/messages, plain and streamed, and POST /v1/messages/count_tokens."""
+"""POST /v1/messages, plain and streamed, and POST /v1/messages/count_tokens.
+
+A model that was told to think thinks first, and seals it; a thought that comes back must be sealed as it was.
+"""
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any
 
 import orjson
 
 from simulator import fields, tokens
-from simulator.answers import Answer, answer_choices
+from simulator.answers import Answer, answer_choices, prose
 from simulator.question import Question, Transcript
 from simulator.refusal import RefusalError
 from simulator.streaming import sse
@@ -14,7 +18,7 @@ from simulator.vendor import Call, Frame, Reply
 
 _STOP_REASON = {"stop": "end_turn", "length": "max_tokens", "stop_sequence": "stop_sequence", "tool_calls": "tool_use"}
 _MEDIA_BLOCKS = {"image", "document"}
-_SILENT_BLOCKS = {"thinking", "redacted_thinking"}
+_THOUGHT_TOKENS = 6
 _MEDIA_TOKENS = 85
 #: from this version on the vendor refuses sampling parameters
 _NO_SAMPLING_FROM = "2026-10-21"
@@ -110,9 +114,18 @@ def _block_text(block: dict[str, Any], where: str, transcript: Transcript) -> st
         return _blocks(block["content"], f"{where}.content", transcript)[0] if block.get("content") else ""
     if kind in _MEDIA_BLOCKS:
         transcript.weigh(_MEDIA_TOKENS)
-    elif kind not in _SILENT_BLOCKS:
+    elif kind == "thinking":
+        if block.get("signature") != _seal(fields.maybe_string(block, "thinking") or ""):
+            raise RefusalError(400, f"{where}: Invalid `signature` in `thinking` block")
+    elif kind == "redacted_thinking":
+        fields.string(block, "data")
+    else:
         raise fields.wrong(f"{where}.type", "a known content block")
     return ""
+
+
+def _seal(thought: str) -> str:
+    return blake2b(thought.encode("utf-8", "surrogatepass"), digest_size=12, key=b"anthropic").hexdigest()
 
 
 def _non_empty(text: Any, where: str) -> str:
@@ -158,15 +171,27 @@ def count_reply(question: Question, _call: Call) -> Reply:
 def reply(question: Question, call: Call) -> Reply:
     """The vendor's answer."""
     answer = answer_choices(question, call.options.answer_tokens, call.options.seed)[0]
+    thoughts = _thoughts(question)
+    spent = answer.tokens + _THOUGHT_TOKENS * len(thoughts)
+    content = [*thoughts, *_content(call, answer)]
     if question.stream:
-        return Reply(answer.tokens, frames=_frames(question, call, answer))
+        return Reply(spent, frames=_frames(question, call, answer, content, spent))
     message = _message(question, call) | {
-        "content": _content(call, answer),
+        "content": content,
         "stop_reason": _STOP_REASON[answer.finish],
         "stop_sequence": answer.stop_sequence,
-        "usage": _usage(question, answer.tokens),
+        "usage": _usage(question, spent),
     }
-    return Reply(answer.tokens, body=orjson.dumps(message))
+    return Reply(spent, body=orjson.dumps(message))
+
+
+def _thoughts(question: Question) -> list[dict[str, Any]]:
+    """What is thought before the answer; without its words where the request wants them left out."""
+    told = fields.mapping(question.body, "thinking") or {}
+    if told.get("type") not in {"enabled", "adaptive"}:
+        return []
+    text = "" if told.get("display") == "omitted" else prose(f"{question.fingerprint}:thought", _THOUGHT_TOKENS)
+    return [{"type": "thinking", "thinking": text, "signature": _seal(text)}]
 
 
 def _message(question: Question, call: Call) -> dict[str, Any]:
@@ -206,27 +231,37 @@ def _content(call: Call, answer: Answer) -> list[dict[str, Any]]:
     return [{"type": "text", "text": answer.text}] if answer.text else []
 
 
-def _frames(question: Question, call: Call, answer: Answer) -> list[Frame]:
+def _frames(question: Question, call: Call, answer: Answer, content: list[dict[str, Any]], spent: int) -> list[Frame]:
     frames: list[Frame] = []
 
     def add(kind: str, tokens_in_it: int = 0, **more: Any) -> None:
         frames.append(Frame(sse(orjson.dumps({"type": kind} | more), kind), tokens_in_it))
 
     add("message_start", message=_message(question, call))
-    for index, block in enumerate(_content(call, answer)):
-        if block["type"] == "text":
-            empty, deltas = {"type": "text", "text": ""}, tokens.pieces(block["text"])
-            field, delta_kind = "text", "text_delta"
-        else:
-            empty, deltas = block | {"input": {}}, ["", *tokens.pieces(answer.tools[index].arguments)]
-            field, delta_kind = "partial_json", "input_json_delta"
+    for index, block in enumerate(content):
+        empty, deltas = _grown(block)
         add("content_block_start", index=index, content_block=empty)
         if index == 0:
             add("ping")
-        for piece in deltas:
-            add("content_block_delta", int(piece != ""), index=index, delta={"type": delta_kind, field: piece})
+        for delta, size in deltas:
+            add("content_block_delta", size, index=index, delta=delta)
         add("content_block_stop", index=index)
     end = {"stop_reason": _STOP_REASON[answer.finish], "stop_sequence": answer.stop_sequence}
-    add("message_delta", delta=end, usage={"output_tokens": answer.tokens})
+    add("message_delta", delta=end, usage={"output_tokens": spent})
     add("message_stop")
     return frames
+
+
+def _grown(block: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[dict[str, Any], int]]]:
+    """A block as it begins, and the deltas it grows by, with the tokens in each."""
+    if block["type"] == "text":
+        return block | {"text": ""}, [
+            ({"type": "text_delta", "text": piece}, 1) for piece in tokens.pieces(block["text"])
+        ]
+    if block["type"] == "thinking":
+        grown = [({"type": "thinking_delta", "thinking": piece}, 1) for piece in tokens.pieces(block["thinking"])]
+        sealed = {"type": "signature_delta", "signature": block["signature"]}
+        return block | {"thinking": "", "signature": ""}, [*grown, (sealed, 0)]
+    pieces = ["", *tokens.pieces(orjson.dumps(block["input"]).decode())]
+    deltas = [({"type": "input_json_delta", "partial_json": piece}, int(piece != "")) for piece in pieces]
+    return block | {"input": {}}, deltas

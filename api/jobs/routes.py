@@ -13,6 +13,7 @@ from api.replies import event_stream, json_reply
 from api.services import Services
 from api.watch import Watch, cancel, load
 from penstock.dialects import job as dialect
+from penstock.dialects import registry
 from penstock.errors import InvalidRequest
 from penstock.ids import parse_id
 from penstock.store import attempts, jobs
@@ -22,7 +23,7 @@ from penstock.submission.results import facts_of
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-DIALECTS = ("job", "openai.chat", "openai.responses")
+DIALECTS = registry.names()
 
 
 @router.post("")

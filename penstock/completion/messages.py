@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
+#: how long a provider is asked to keep the prompt up to and with a part in its cache; None asks for nothing
+CacheLifetime = Literal["5m", "1h"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +13,7 @@ class Text:
     """Plain text, from or to the model."""
 
     text: str
+    cache: CacheLifetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,7 @@ class Image:
     data: str | None = None
     media_type: str | None = None
     detail: str | None = None
+    cache: CacheLifetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Document:
     data: str | None = None
     media_type: str | None = None
     filename: str | None = None
+    cache: CacheLifetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class ToolCall:
     name: str
     arguments: str
     signature: str | None = None
+    cache: CacheLifetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ class ToolResult:
     content: str
     images: tuple[Image, ...] = ()
     is_error: bool = False
+    cache: CacheLifetime | None = None
 
 
 Part = Text | Image | Document | Reasoning | ToolCall | ToolResult

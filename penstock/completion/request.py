@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from penstock.completion.messages import Message
+from penstock.completion.messages import CacheLifetime, Message
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -16,6 +16,7 @@ class Tool:
     parameters: dict[str, Any]
     description: str | None = None
     strict: bool | None = None
+    cache: CacheLifetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,13 @@ class CompletionRequest:
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
-    #: how much the model may think: in words, and for vendors that count it in tokens of the answer's limit
+    #: how much the model may think: in words, and for vendors that count it in tokens of the answer's limit. Where
+    #: both are there they mean the same, and a wire format takes the one it knows.
     reasoning_effort: ReasoningEffort | None = None
     reasoning_tokens: int | None = None
     user: str | None = None
     #: models to ask, in this order, when the one asked for fails
     fallback: tuple[str, ...] = ()
-    #: fields of the caller's own dialect that have no neutral meaning; forwarded where the wire format is the same
+    #: fields of the caller's own dialect that have no neutral meaning; forwarded where the wire format is the same.
+    #: Those of Anthropic's dialect stand together under `anthropic`: OpenAI's servers would refuse them.
     extra: dict[str, Any] = field(default_factory=dict)

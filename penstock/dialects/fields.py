@@ -106,7 +106,7 @@ def number(body: dict[str, Any], name: str, low: float, high: float) -> float | 
     return value
 
 
-def integer(body: dict[str, Any], name: str, low: int = -_INT64 - 1, high: int = _INT64) -> int | None:
+def integer(body: dict[str, Any], name: str, low: int = -_INT64 - 1, high: int = _INT64, at: str = "") -> int | None:
     """An optional integer from `low` to `high`.
 
     Raises:
@@ -116,11 +116,11 @@ def integer(body: dict[str, Any], name: str, low: int = -_INT64 - 1, high: int =
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool):
-        raise wrong_type(name, "an integer")
+        raise wrong_type(at + name, "an integer")
     if not low <= value <= high:
         if high == _INT64:
-            raise wrong_value(name, f"it must be at least {low}." if low >= 0 else "it is out of range.")
-        raise wrong_value(name, f"it must be from {low} to {high}.")
+            raise wrong_value(at + name, f"it must be at least {low}." if low >= 0 else "it is out of range.")
+        raise wrong_value(at + name, f"it must be from {low} to {high}.")
     return value
 
 

@@ -5,27 +5,33 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.completion import CompletionRequest
-from penstock.dialects import job, openai_chat, openai_responses
+from penstock.dialects import anthropic_messages, job, openai_chat, openai_responses
 from penstock.dialects.facts import JobFacts
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One way to say things. `endpoint` is the path that lines of a batch may name, None where there is none."""
+    """One way to say things.
+
+    `endpoint` is the path that requests are posted to, None where a batch cannot hold them; `in_files` says whether a
+    batch made from an uploaded file may name it.
+    """
 
     name: str
     endpoint: str | None
+    in_files: bool
     parse: Callable[[dict[str, Any]], CompletionRequest]
     render: Callable[[JobFacts], dict[str, Any]]
     render_error: Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def _rows() -> tuple[Dialect, ...]:
-    chat, responses = openai_chat, openai_responses
+    chat, responses, messages = openai_chat, openai_responses, anthropic_messages
     return (
-        Dialect("openai.chat", "/v1/chat/completions", chat.parse, chat.render, chat.render_error),
-        Dialect("openai.responses", "/v1/responses", responses.parse, responses.render, responses.render_error),
-        Dialect("job", None, job.parse, job.render, job.render_error),
+        Dialect("openai.chat", "/v1/chat/completions", True, chat.parse, chat.render, chat.render_error),
+        Dialect("openai.responses", "/v1/responses", True, responses.parse, responses.render, responses.render_error),
+        Dialect("anthropic.messages", "/v1/messages", False, messages.parse, messages.render, messages.render_error),
+        Dialect("job", None, False, job.parse, job.render, job.render_error),
     )
 
 
@@ -43,7 +49,7 @@ def get(name: str) -> Dialect:
 
 
 def for_endpoint(endpoint: str) -> Dialect:
-    """The dialect of a batch's endpoint, one of `endpoints()`.
+    """The dialect of the requests of a batch.
 
     Raises:
         KeyError: batches do not serve this endpoint.
@@ -52,5 +58,10 @@ def for_endpoint(endpoint: str) -> Dialect:
 
 
 def endpoints() -> tuple[str, ...]:
-    """The endpoints that batches serve."""
-    return tuple(_BY_ENDPOINT)
+    """The endpoints that a batch made from an uploaded file may name."""
+    return tuple(row.endpoint for row in _BY_NAME.values() if row.in_files and row.endpoint is not None)
+
+
+def names() -> tuple[str, ...]:
+    """Every dialect that a job can be stored with."""
+    return tuple(_BY_NAME)

@@ -18,7 +18,7 @@ from penstock.execution.call import Caller, CallRecord, Deferred, Emit, Interrup
 from penstock.ids import public_id
 from penstock.limits.buckets import TokenBucket, tier_buckets
 from penstock.providers.deployments import Deployments
-from penstock.rules.context import require_fit
+from penstock.rules.context import require_fit, within_limits
 from penstock.rules.lifecycle import JobState
 from penstock.store.finish import FinishedJob
 from penstock.store.jobs import ClaimedJob
@@ -72,7 +72,7 @@ class Pipeline:
             raise ModelNotFound(job.model)
         require_fit(request, deployment.context)
         order = Order(
-            request=request,
+            request=within_limits(request, deployment.context, deployment.max_output),
             deployment=deployment,
             size=len(job.body),
             interactive=job.lane == "interactive",

@@ -8,6 +8,7 @@ import base64
 from typing import Any
 
 from penstock.completion import (
+    CacheLifetime,
     CompletionRequest,
     Document,
     Image,
@@ -26,7 +27,8 @@ from penstock.errors import InvalidRequest
 #: the format demands a limit; this one is for models of which no other is known
 DEFAULT_MAX_TOKENS = 4096
 
-#: fields of the format itself that have no neutral meaning. Others in `extra` come from another dialect.
+#: fields of the format itself that have no neutral meaning, in `extra` or, from callers of the same dialect, under its
+#: `anthropic`. Others come from another dialect.
 OWN_FIELDS = {
     "cache_control",
     "container",
@@ -59,8 +61,11 @@ def build(request: CompletionRequest, upstream_model: str, *, stream: bool, max_
     """
     _refuse(request)
     system = [part for message in request.messages if message.role == "system" for part in message.parts]
+    own = request.extra.get("anthropic")
+    same_dialect = isinstance(own, dict)
+    given = {**request.extra, **(own if isinstance(own, dict) else {})}
     body: dict[str, Any] = {
-        **{name: value for name, value in request.extra.items() if name in OWN_FIELDS},
+        **{name: value for name, value in given.items() if name in OWN_FIELDS},
         "model": upstream_model,
         "max_tokens": request.max_tokens if request.max_tokens is not None else max_output or DEFAULT_MAX_TOKENS,
         "messages": _turns(request.messages),
@@ -76,7 +81,7 @@ def build(request: CompletionRequest, upstream_model: str, *, stream: bool, max_
     if request.user is not None:
         body["metadata"] = {"user_id": request.user}
     _add_tools(body, request)
-    _add_thinking(body, request)
+    _add_thinking(body, request, same_dialect=same_dialect)
     if request.response_format is not None and request.response_format.kind == "json_schema":
         form = {"type": "json_schema", "schema": request.response_format.schema or {"type": "object"}}
         body["output_config"] = {**(body.get("output_config") or {}), "format": form}
@@ -104,9 +109,15 @@ def _refuse(request: CompletionRequest) -> None:
         )
 
 
-def _add_thinking(body: dict[str, Any], request: CompletionRequest) -> None:
-    """A budget in tokens says more than a word, and the format's own field more than both."""
-    if "thinking" in body:
+def _add_thinking(body: dict[str, Any], request: CompletionRequest, *, same_dialect: bool) -> None:
+    """A budget in tokens says more than a word, and the format's own field more than both.
+
+    A caller of the same dialect has said all of it in the format's own words; but its budget may have been lowered.
+    """
+    thinking = body.get("thinking")
+    if isinstance(thinking, dict) and thinking.get("type") == "enabled" and request.reasoning_tokens is not None:
+        body["thinking"] = {**thinking, "budget_tokens": request.reasoning_tokens}
+    if thinking is not None or same_dialect:
         return
     if request.reasoning_tokens is not None:
         body["thinking"] = {"type": "enabled", "budget_tokens": request.reasoning_tokens}
@@ -141,15 +152,15 @@ def _tool(tool: Tool) -> dict[str, Any]:
         wire["description"] = tool.description
     if tool.strict:
         wire["strict"] = True
-    return wire
+    return _marked(wire, tool.cache)
 
 
 def _system(parts: list[Part]) -> str | list[dict[str, Any]]:
-    if len(parts) == 1 and isinstance(parts[0], Text):
+    if len(parts) == 1 and isinstance(parts[0], Text) and parts[0].cache is None:
         return parts[0].text
     if not all(isinstance(part, Text) for part in parts):
         raise InvalidRequest("A message of role `system` holds text only.", param="messages")
-    return [{"type": "text", "text": part.text} for part in parts if isinstance(part, Text) and part.text]
+    return [_block(part, "user") for part in parts if isinstance(part, Text) and part.text]
 
 
 def _turns(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
@@ -177,16 +188,28 @@ def _is_mute(part: Part) -> bool:
 
 
 def _block(part: Part, role: str) -> dict[str, Any]:
+    if isinstance(part, Reasoning):
+        if part.redacted:
+            return {"type": "redacted_thinking", "data": part.signature}
+        return {"type": "thinking", "thinking": part.text, "signature": part.signature}
+    return _marked(_markable(part, role), part.cache)
+
+
+def _marked(block: dict[str, Any], cache: CacheLifetime | None) -> dict[str, Any]:
+    """The block, with the mark that the prompt is to be kept in the vendor's cache up to here."""
+    if cache is None:
+        return block
+    # Five minutes is what the vendor means where nothing is said.
+    return {**block, "cache_control": {"type": "ephemeral"} | ({"ttl": cache} if cache != "5m" else {})}
+
+
+def _markable(part: Text | Image | Document | ToolCall | ToolResult, role: str) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
     if isinstance(part, ToolCall):
         return {"type": "tool_use", "id": part.id, "name": part.name, "input": _arguments(part)}
     if isinstance(part, ToolResult):
         return _tool_result(part)
-    if isinstance(part, Reasoning):
-        if part.redacted:
-            return {"type": "redacted_thinking", "data": part.signature}
-        return {"type": "thinking", "thinking": part.text, "signature": part.signature}
     if role == "assistant":
         raise InvalidRequest("A message of role `assistant` cannot hold an image or a document.", param="messages")
     if isinstance(part, Document):

@@ -83,7 +83,7 @@ def additional_fields(request: CompletionRequest, family: Family, choice: Fields
     """What the model is told beside Converse's own fields.
 
     `choice` is the choice among tools in the maker's words, for a request that wants one call at a time; else None.
-    A budget in tokens says more than a word for how much to think.
+    A budget in tokens says more than a word for how much to think, where the model knows both.
 
     Raises:
         InvalidRequest: the model cannot be told; `param` names the field.
@@ -91,7 +91,7 @@ def additional_fields(request: CompletionRequest, family: Family, choice: Fields
     said: Fields = {}
     if request.top_k is not None:
         said |= _needed(family.top_k, "top_k")(request.top_k)
-    if request.reasoning_tokens is not None:
+    if request.reasoning_tokens is not None and (family.budget is not None or request.reasoning_effort is None):
         said |= _needed(family.budget, "reasoning_tokens")(request.reasoning_tokens)
     elif request.reasoning_effort == "none":
         said |= _needed(family.still, "reasoning_effort")

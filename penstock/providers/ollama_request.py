@@ -111,7 +111,9 @@ def _refuse(request: CompletionRequest) -> None:
         "n": request.n != 1,
         "logit_bias": bool(request.logit_bias),
         "parallel_tool_calls": bool(request.tools) and request.parallel_tool_calls is False,
-        "reasoning_tokens": bool(request.reasoning_tokens) and "think" not in request.extra,
+        "reasoning_tokens": bool(request.reasoning_tokens)
+        and request.reasoning_effort is None
+        and "think" not in request.extra,
     }
     for name, is_asked in asked.items():
         if is_asked:

@@ -21,7 +21,7 @@ _SAME = ("temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency
 _NOT_FORWARDED = frozenset(
     (
         "stream", "stream_options",
-        "container", "context_management", "inference_geo", "mcp_servers", "output_config", "speed",
+        "anthropic", "container", "context_management", "inference_geo", "mcp_servers", "output_config", "speed",
     )
 )  # fmt: skip
 #: asked for at these values, an unsupported field is not asked for
@@ -123,11 +123,11 @@ def _tool(tool: Tool) -> dict[str, Any]:
 
 
 def _add_reasoning(body: dict[str, Any], request: CompletionRequest, quirks: Quirks) -> None:
-    """The caller's own field of the same name says more; a budget in tokens says more than a word."""
+    """The caller's own field of the same name says more; a budget in tokens says more than a word, where it counts."""
     effort, tokens = request.reasoning_effort, request.reasoning_tokens
     if (effort is None and tokens is None) or quirks.reasoning in request.extra:
         return
-    if tokens is not None and quirks.reasoning in {"reasoning_effort", "thinking"}:
+    if effort is None and quirks.reasoning in {"reasoning_effort", "thinking"}:
         raise InvalidRequest(
             "The model's provider does not count reasoning in tokens; ask for a `reasoning_effort`.",
             param="reasoning_tokens",

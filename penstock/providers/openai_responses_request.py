@@ -98,7 +98,7 @@ def _refuse(request: CompletionRequest) -> None:
     for name, is_asked in asked.items():
         if is_asked:
             raise InvalidRequest(f"The model's provider has no `{name}`.", param=name)
-    if request.reasoning_tokens is not None:
+    if request.reasoning_tokens is not None and request.reasoning_effort is None:
         raise InvalidRequest(
             "The model's provider does not count reasoning in tokens; ask for a `reasoning_effort`.",
             param="reasoning_tokens",

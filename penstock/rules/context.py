@@ -1,10 +1,20 @@
-"""Whether a prompt can fit a model's context window; judged without a tokenizer, so only what is certain is refused."""
+"""Whether a prompt can fit a model's context window, and how long its answer can be; judged without a tokenizer.
+
+Only a prompt that certainly does not fit is refused. An answer's limit that is too high is lowered: callers ask for
+tens of thousands of tokens to have no limit at all, and servers refuse what they cannot hold.
+"""
+
+import math
+from dataclasses import replace
 
 from penstock.completion import CompletionRequest, Text, ToolResult
 from penstock.errors import ContextTooLong
+from penstock.rules.estimates import prompt_tokens
 
 #: no tokenizer in use packs ordinary text more tightly; a prompt over this cannot fit, one under it the provider judges
 _MOST_CHARACTERS_PER_TOKEN = 6
+#: a lowered limit leaves this much more room for the prompt than it is estimated to take, since guesses are off
+_PROMPT_MARGIN = 1.25
 
 
 def require_fit(request: CompletionRequest, context: int | None) -> None:
@@ -27,3 +37,22 @@ def require_fit(request: CompletionRequest, context: int | None) -> None:
             f"The prompt has at least {least} tokens; the context window of `{request.model}` is {context} tokens.",
             param="messages",
         )
+
+
+def within_limits(request: CompletionRequest, context: int | None, max_output: int | None) -> CompletionRequest:
+    """The request with a limit of its answer that the model can keep, and a budget of thinking in the same proportion.
+
+    `context` and `max_output` are in tokens (None: unknown). A limit that fits beside the estimated prompt stays.
+    """
+    asked = request.max_tokens
+    if asked is None:
+        return request
+    most = asked if max_output is None else min(asked, max_output)
+    if context is not None and asked + (prompt := prompt_tokens(request)) > context:
+        most = min(most, max(context - math.ceil(prompt * _PROMPT_MARGIN), 1))
+    if most == asked:
+        return request
+    thinking = request.reasoning_tokens
+    if thinking is not None and thinking < asked:
+        thinking = max(thinking * most // asked, 1)
+    return replace(request, max_tokens=most, reasoning_tokens=thinking)

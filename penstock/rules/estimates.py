@@ -9,8 +9,11 @@ it. A provider that charges `max_tokens` when a call begins sees more than we re
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from penstock.completion import CompletionRequest, Document, Image, Message, Reasoning, Text, ToolCall, ToolResult
+from penstock.completion.encoding import dumps
 from penstock.completion.usage import Usage
 
 #: UTF-8 bytes of text to a token, before anything is learnt; CJK text has 3 bytes and about one token a character
@@ -18,6 +21,9 @@ _BYTES_PER_TOKEN = 4.0
 #: what a message costs beside its text, and a picture beside its data
 _TOKENS_PER_MESSAGE = 4
 _TOKENS_PER_IMAGE = 800
+#: a document whose text is not at hand: about a page of a PDF, which is read as text and as a picture
+_TOKENS_PER_DOCUMENT = 2_000
+_TEXT_DOCUMENT = "text/plain"
 
 #: the weight of the newest call in all means: about the last 20 calls count
 _NEWEST = 0.05
@@ -34,6 +40,38 @@ def plain_input(text_bytes: int, *, messages: int = 1, images: int = 0) -> int:
     """
     text = math.ceil(text_bytes / _BYTES_PER_TOKEN)
     return text + messages * _TOKENS_PER_MESSAGE + images * _TOKENS_PER_IMAGE
+
+
+def prompt_tokens(request: CompletionRequest) -> int:
+    """The input tokens of a whole prompt: messages, tools and the schema of the answer."""
+    parts = [part for message in request.messages for part in message.parts]
+    images = sum(len(part.images) if isinstance(part, ToolResult) else isinstance(part, Image) for part in parts)
+    documents = sum(isinstance(part, Document) and part.media_type != _TEXT_DOCUMENT for part in parts)
+    size = sum(_bytes(text) for text in _texts(request.messages))
+    for tool in request.tools:
+        size += _bytes(tool.name) + _bytes(tool.description or "") + len(dumps(tool.parameters))
+    if request.response_format is not None and request.response_format.schema is not None:
+        size += len(dumps(request.response_format.schema))
+    text = plain_input(size, messages=len(request.messages), images=images)
+    return text + documents * _TOKENS_PER_DOCUMENT
+
+
+def _texts(messages: tuple[Message, ...]) -> Iterator[str]:
+    for message in messages:
+        for part in message.parts:
+            if isinstance(part, Text | Reasoning):
+                yield part.text
+            elif isinstance(part, ToolCall):
+                yield part.name
+                yield part.arguments
+            elif isinstance(part, ToolResult):
+                yield part.content
+            elif isinstance(part, Document) and part.media_type == _TEXT_DOCUMENT and part.data:
+                yield part.data[: len(part.data) * 3 // 4]  # base64
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Jobs and events for the tests of dialects, made by hand and drawn at random."""
 
+import itertools
 import json
 import uuid
 from dataclasses import replace
@@ -101,6 +102,27 @@ def event_lists(draw: st.DrawFn, choices: int = 1) -> Events:
         part, text = draw(st.integers(0, len(kinds) - 1)), draw(texts)
         logprobs = (entry(text, known_bytes=draw(st.booleans())),) if kinds[part] == "text" and text == "a" else ()
         events.append(PartDelta(part, text, logprobs))
+    return events
+
+
+@st.composite
+def interleavings(draw: st.DrawFn) -> Events:
+    """Parts that grow by turns in any way; the arguments of tool calls are JSON, cut anywhere."""
+    queues: list[Events] = []
+    for part in range(draw(st.integers(0, 5))):
+        kind = draw(st.sampled_from(["text", "reasoning", "refusal", "tool_call"]))
+        pieces = draw(st.lists(texts, max_size=4))
+        if kind == "tool_call":
+            whole = json.dumps(draw(st.dictionaries(st.text(max_size=3), st.text(max_size=5), max_size=3)))
+            cuts = sorted(draw(st.lists(st.integers(0, len(whole)), max_size=4)))
+            pieces = [whole[a:b] for a, b in itertools.pairwise([0, *cuts, len(whole)])]
+        queues.append([PartStarted(part, kind, 0, None, "f"), *(PartDelta(part, piece) for piece in pieces)])
+    begun, events = 0, []
+    while any(queues):
+        # parts start in the order of their numbers
+        part = draw(st.sampled_from([part for part, queue in enumerate(queues) if queue and part <= begun]))
+        begun += part == begun
+        events.append(queues[part].pop(0))
     return events
 
 

@@ -71,8 +71,10 @@ def test_a_job_that_is_not_over_has_no_line():
 def test_the_table():
     assert registry.endpoints() == ("/v1/chat/completions", "/v1/responses")
     assert registry.for_endpoint("/v1/responses") is registry.get("openai.responses")
+    assert registry.for_endpoint("/v1/messages") is registry.get("anthropic.messages")
     assert registry.get("job").endpoint is None
-    for name in ("openai.chat", "openai.responses", "job"):
+    assert registry.names() == ("openai.chat", "openai.responses", "anthropic.messages", "job")
+    for name in registry.names():
         assert registry.get(name).name == name
     with pytest.raises(KeyError):
         registry.get("nonsense")

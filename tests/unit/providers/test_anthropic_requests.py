@@ -6,6 +6,7 @@ import pytest
 
 from penstock.completion import (
     CompletionRequest,
+    Document,
     Image,
     Message,
     ResponseFormat,
@@ -196,3 +197,33 @@ def test_only_the_formats_own_fields_are_taken_from_extra() -> None:
     thinking = {"type": "enabled", "budget_tokens": 1024}
     wire = body(extra={"thinking": thinking, "store": True, "model": "x", "max_tokens": 1})
     assert wire == body() | {"thinking": thinking}
+
+
+def test_a_caller_of_the_same_dialect_is_taken_at_its_word() -> None:
+    own = {"thinking": {"type": "adaptive"}, "output_config": {"effort": "xhigh"}, "cache_control": {"type": "x"}}
+    assert body(extra={"anthropic": own}, reasoning_effort="xhigh") == body() | own
+    assert body(extra={"anthropic": {"output_config": {"effort": "low"}}}, reasoning_effort="low") == body() | {
+        "output_config": {"effort": "low"}
+    }, "an effort alone switches no thinking on"
+
+
+def test_a_budget_that_was_lowered_replaces_the_callers_own() -> None:
+    own = {"thinking": {"type": "enabled", "budget_tokens": 9000, "display": "omitted"}}
+    wire = body(extra={"anthropic": own}, reasoning_tokens=1024, reasoning_effort="high")
+    assert wire["thinking"] == {"type": "enabled", "budget_tokens": 1024, "display": "omitted"}
+
+
+def test_marks_for_the_cache_stand_on_their_blocks() -> None:
+    mark, hour = {"cache_control": {"type": "ephemeral"}}, {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    wire = body(
+        Message("system", (Text("s", "1h"),)),
+        Message("user", (Text("Hi", "5m"), Image(url="https://a", cache="5m"), Document(url="https://b", cache="5m"))),
+        Message("assistant", (ToolCall("c", "f", "{}", cache="5m"),)),
+        Message("tool", (ToolResult("c", "42", cache="5m"),)),
+        tools=(Tool("f", {}, cache="1h"),),
+    )
+    assert wire["system"] == [text("s") | hour]
+    blocks = [block for turn in wire["messages"] for block in turn["content"]]
+    assert [block["type"] for block in blocks] == ["text", "image", "document", "tool_use", "tool_result"]
+    assert all(block["cache_control"] == mark["cache_control"] for block in blocks)
+    assert wire["tools"][0]["cache_control"] == hour["cache_control"]

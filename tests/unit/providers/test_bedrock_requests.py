@@ -162,6 +162,11 @@ def test_every_setting() -> None:
             {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}},
         ),
         (NOVA, {"reasoning_effort": "none"}, {"reasoningConfig": {"type": "disabled"}}),
+        (
+            NOVA,
+            {"reasoning_effort": "high", "reasoning_tokens": 2000},
+            {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}},
+        ),
         ("openai.gpt-oss-120b-1:0", {"reasoning_effort": "minimal"}, {"reasoning_effort": "low"}),
         ("us.openai.gpt-5.6-sol", {"reasoning_effort": "max"}, {"reasoning": {"effort": "max"}}),
         ("us.openai.gpt-5.6-sol", {"reasoning_effort": "none"}, {"reasoning": {"effort": "none"}}),

@@ -154,6 +154,7 @@ def test_a_tool_that_must_be_called_cannot_be_promised(choice: ToolChoice) -> No
         ({"reasoning_effort": "max"}, "max"),
         ({"reasoning_effort": "high", "reasoning_tokens": 0}, False),
         ({"reasoning_tokens": 500, "extra": {"think": True}}, True),
+        ({"reasoning_tokens": 500, "reasoning_effort": "low"}, "low"),
     ],
 )
 def test_thinking(fields: Any, expected: Any) -> None:

@@ -237,6 +237,7 @@ def test_a_tool_that_must_be_called() -> None:
         ("reasoning_effort", {"reasoning_effort": "none"}, {"reasoning_effort": "none"}),
         ("reasoning", {"reasoning_effort": "low"}, {"reasoning": {"effort": "low"}}),
         ("reasoning", {"reasoning_tokens": 900, "reasoning_effort": "low"}, {"reasoning": {"max_tokens": 900}}),
+        ("reasoning_effort", {"reasoning_tokens": 900, "reasoning_effort": "low"}, {"reasoning_effort": "low"}),
         ("thinking", {"reasoning_effort": "none"}, {"thinking": {"type": "disabled"}}),
         ("thinking", {"reasoning_effort": "low"}, {"thinking": {"type": "enabled"}, "reasoning_effort": "low"}),
         ("enable_thinking", {"reasoning_effort": "none"}, {"enable_thinking": False}),
@@ -316,3 +317,7 @@ def test_extra_goes_along_but_overrides_nothing() -> None:
 
 def test_what_only_another_dialect_knows_stays_behind() -> None:
     assert body(extra={"mcp_servers": [], "context_management": {}, "min_p": 0.1}) == body() | {"min_p": 0.1}
+
+
+def test_what_callers_of_anthropics_dialect_say_to_their_vendor_is_not_forwarded() -> None:
+    assert body(extra={"anthropic": {"thinking": {"type": "adaptive"}, "cache_control": {}}}) == body()

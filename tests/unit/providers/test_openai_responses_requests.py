@@ -158,6 +158,10 @@ def test_what_cannot_be_said_is_refused_by_name(field: str, value: Any) -> None:
     assert refused(**{field: value}) == field
 
 
+def test_a_budget_of_thinking_that_is_told_in_words_too() -> None:
+    assert body(reasoning_tokens=900, reasoning_effort="low")["reasoning"]["effort"] == "low"
+
+
 def test_neutral_values_and_hints_are_no_reason_to_refuse() -> None:
     assert body(n=1, presence_penalty=0.0, frequency_penalty=0.0, logit_bias={}, seed=7, top_logprobs=3) == body()
 

@@ -1,8 +1,20 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.completion import (
+    CompletionRequest,
+    Document,
+    Image,
+    Message,
+    Reasoning,
+    ResponseFormat,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
 from penstock.completion.usage import Usage
-from penstock.rules.estimates import Calibration, plain_input
+from penstock.rules.estimates import Calibration, plain_input, prompt_tokens
 
 tokens = st.integers(0, 10**9)
 
@@ -11,6 +23,23 @@ def test_the_size_of_a_prompt_counts_text_messages_and_pictures() -> None:
     assert plain_input(400) == 104
     assert plain_input(401, messages=3) == 113
     assert plain_input(0, messages=1, images=2) == 1604
+
+
+def test_everything_in_a_prompt_counts() -> None:
+    def size(*parts: object, **more: object) -> int:
+        return prompt_tokens(CompletionRequest(model="m", messages=(Message("user", parts),), **more))  # type: ignore[arg-type]
+
+    empty, text = size(Text("")), "word" * 100
+    image = Image(url="https://a")
+    assert size(Text(text)) == size(Reasoning(text)) == size(ToolResult("c", text)) == empty + 100
+    assert size(ToolCall("c", "f" * 4, text)) == empty + 101
+    assert size(Text("漢字かな")) == empty + 3, "bytes count, not characters"
+    assert size(Text("\ud800")) > empty, "half a surrogate pair is no reason to fail"
+    assert size(ToolResult("c", "", (image, image))) == size(image, image) == size(image) * 2 - empty
+    assert size(Document(data="A" * 400, media_type="text/plain")) == empty + 75
+    assert size(Document(url="https://a")) > empty + 1000
+    assert size(Text(""), tools=(Tool("f", {"type": "object"}, "d" * 40),)) > empty + 10
+    assert size(Text(""), response_format=ResponseFormat("json_schema", schema={"a": "b" * 40})) > empty + 10
 
 
 def test_before_anything_is_learnt_the_guess_stands() -> None:
