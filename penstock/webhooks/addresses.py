@@ -19,6 +19,8 @@ MAX_URL_CHARACTERS = 2048
 #: how long resolving may take when a URL is given; what cannot be resolved then is judged at delivery
 RESOLVE_SECONDS = 3.0
 
+_PORTS = range(1, 65536)
+
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
@@ -62,8 +64,10 @@ def checked_url(text: str, param: str) -> httpx.URL:
         port = url.port
     except (httpx.InvalidURL, ValueError):
         raise _unusable(param, "it is not a URL.") from None
-    if url.scheme not in ("http", "https") or not url.host or port == 0:
+    if url.scheme not in ("http", "https") or not url.host:
         raise _unusable(param, "it must begin with https:// or http:// and a host.")
+    if port is not None and port not in _PORTS:
+        raise _unusable(param, f"there is no port {port}.")
     if url.host.replace(".", "").isdigit() and not _canonical(url.host):
         raise _unusable(param, f"{url.host} is not an address; write all four numbers.")
     if url.userinfo:

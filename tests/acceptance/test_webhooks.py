@@ -273,9 +273,7 @@ def test_the_end_of_every_kind_of_job_is_called_back(stack: Stack, receiver: Rec
     failing = {"model": "fast", "input": "[[error: 400]] no", "callback_url": receiver.url}
     failed = stack.call("POST", "/v1/jobs", failing)[1]["id"]
     assert json.loads(receiver.wait_for(cancelled)[1])["type"] == "job.cancelled"
-    until(lambda: stack.call("GET", f"/v1/jobs/{failed}")[1]["status"] in ("failed", "succeeded"))
-    state = stack.call("GET", f"/v1/jobs/{failed}")[1]["status"]
-    assert json.loads(receiver.wait_for(failed)[1])["type"] == f"job.{state}"
+    assert json.loads(receiver.wait_for(failed)[1])["type"] == "job.failed"
 
 
 def test_the_callback_secret_is_the_tenants_own_and_rotates(client: openai.OpenAI, stack: Stack, receiver: Receiver):
@@ -356,7 +354,7 @@ def test_no_secret_is_in_the_logs_or_the_tables(
     receiver.wait_for(answered(client))
     bare = endpoint.signing_secret.removeprefix("whsec_")
     text = "".join(file.read_text(errors="replace") for file in (stack.data / "logs").glob("*"))
-    assert endpoint.id not in text or bare not in text
+    assert "penstock" in text
     assert bare not in text
     assert (stack.data / "secret_key").stat().st_mode & 0o077 == 0
     assert bare not in json.dumps(stack.call("GET", f"/v1/webhook_endpoints/{endpoint.id}", key=KEY)[1])
