@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import socket
 import ssl
 import subprocess
@@ -164,6 +165,28 @@ async def test_the_address_that_was_judged_is_the_one_connected_to(
     assert row["delivered_at"] is not None
 
 
+async def test_every_connection_resolves_anew(
+    outbox: "Outbox", receiver: "Receiver", install: Callable[..., Installation], names: Names
+) -> None:
+    """A judgement is not kept longer than its connection."""
+
+    async def close(_: web.Request) -> web.StreamResponse:
+        return web.Response(headers={"connection": "close"})
+
+    here = install(allow_networks=["127.0.0.1/32"])
+    names.answers["moving.example"] = [["127.0.0.1"], ["127.0.0.1"], ["10.0.0.1"]]
+    _, receiver.secret = await here.endpoint(named(receiver, "moving.example"))
+    receiver.answer = close
+    await outbox.add("batch_1")
+    await here.deliverer.run_once()
+    await outbox.add("batch_2")
+    await here.deliverer.run_once()
+    delivered, refused = await outbox.deliveries()
+    assert delivered["delivered_at"] is not None
+    assert str(refused["last_error"]).startswith("10.0.0.1 is private")
+    assert len(receiver.bodies) == 1
+
+
 async def test_one_private_address_among_public_ones_is_enough(
     outbox: "Outbox", receiver: "Receiver", install: Callable[..., Installation], names: Names
 ) -> None:
@@ -206,6 +229,7 @@ async def test_a_redirect_is_not_followed(
     assert (row["last_status"], row["later"]) == (307, True)
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with openssl")
 async def test_tls_is_verified_for_the_name_of_the_url(
     outbox: "Outbox",
     install: Callable[..., Installation],
@@ -385,6 +409,20 @@ async def test_a_deleted_endpoint_ends_what_waits(
     assert (row["last_error"], row["gave_up_at"] is not None) == ("the endpoint was deleted", True)
     await outbox.make_due()
     assert await here.deliverer.run_once() == 0
+
+
+async def test_what_waits_for_a_disabled_endpoint_is_not_leased(
+    outbox: "Outbox", install: Callable[..., Installation], database: Database
+) -> None:
+    """Also before anybody has ended it."""
+    here = install()
+    await here.endpoint("http://127.0.0.1:9/")
+    await outbox.add("batch_1")
+    await store.fan_out(database, [], limit=10)
+    await database.execute("UPDATE webhook_endpoints SET enabled = false")
+    assert await lease(database, 9) == []
+    await database.execute("UPDATE webhook_endpoints SET enabled = true")
+    assert len(await lease(database, 9)) == 1
 
 
 async def test_the_sweep_ends_what_failed_after_its_endpoint_was_disabled(
