@@ -14,7 +14,7 @@ from penstock.embedded.child import Child, StopOrder
 from penstock.embedded.stack import EmbeddedStack, Urls
 from penstock.embedded.supervisor import StopRequested, Supervisor
 from penstock.settings import child_environment, config_path, environment, load_config
-from penstock.startup import SECRET_KEY_FILE, data_folder, kept_key, require_free_port
+from penstock.startup import SECRET_KEY_FILE, data_folder, kept_key, require_free_port, secret_keys
 from penstock.store import schema
 from penstock.store.database import POOL_SIZE
 
@@ -37,6 +37,7 @@ def up(
     """Run everything: database, Redis, API, dispatcher, workers, Flower. A server whose URL is set is used as it is."""
     path = config_path(config).resolve()
     load_config(path)
+    secret_keys()
     require_free_port(host, port, "--port")
     if not no_flower:
         require_free_port(host, flower_port, "--flower-port")

@@ -15,6 +15,7 @@ from penstock.embedded.stack import Urls, as_broker, find_running
 from penstock.errors import ConfigError, PenstockError
 from penstock.settings import DEFAULT_DATA, Settings, config_path, environment, load_config
 from penstock.store.schema import require_current
+from penstock.webhooks.secrets import SecretKeys
 
 #: in the data folder, where `penstock up` keeps what `PENSTOCK_SECRET_KEY` does not say
 SECRET_KEY_FILE = "secret_key"  # noqa: S105 - a name
@@ -56,15 +57,26 @@ def role_settings(config: Path | None = None, data: Path | None = None, *, check
     if check_schema:
         require_current(urls.database)
     admin_key = environment("PENSTOCK_ADMIN_KEY")
-    secret_keys = environment("PENSTOCK_SECRET_KEY") or ""
     return Settings(
         config=parsed,
         database_url=urls.database,
         redis_url=urls.redis,
         broker_url=urls.broker,
         admin_key=SecretStr(admin_key) if admin_key else None,
-        secret_keys=tuple(SecretStr(key.strip()) for key in secret_keys.split(",") if key.strip()),
+        secret_keys=secret_keys(),
     )
+
+
+def secret_keys() -> tuple[SecretStr, ...]:
+    """The keys of `PENSTOCK_SECRET_KEY`, separated by commas.
+
+    Raises:
+        ConfigError: one is too short.
+    """
+    text = environment("PENSTOCK_SECRET_KEY") or ""
+    keys = tuple(SecretStr(key.strip()) for key in text.split(",") if key.strip())
+    SecretKeys(keys)  # refuses what it cannot use
+    return keys
 
 
 def kept_key(file: Path, prefix: str = "") -> str:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.startup import SECRET_KEY_FILE, kept_key, secret_key_environment
+from penstock.errors import ConfigError
+from penstock.startup import SECRET_KEY_FILE, kept_key, secret_key_environment, secret_keys
 from penstock.webhooks.secrets import MIN_KEY_CHARACTERS
 
 
@@ -26,3 +27,11 @@ def test_a_role_that_joins_a_stack_gets_its_key_unless_it_has_one(
     assert secret_key_environment(tmp_path) == {"PENSTOCK_SECRET_KEY": key}
     monkeypatch.setenv("PENSTOCK_SECRET_KEY", "mine")
     assert secret_key_environment(tmp_path) == {}
+
+
+def test_several_keys_are_separated_by_commas_and_a_short_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_SECRET_KEY", f"{'n' * 32}, {'o' * 32}")
+    assert [key.get_secret_value()[0] for key in secret_keys()] == ["n", "o"]
+    monkeypatch.setenv("PENSTOCK_SECRET_KEY", "short")
+    with pytest.raises(ConfigError, match="at least 32 characters"):
+        secret_keys()
