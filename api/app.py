@@ -14,6 +14,7 @@ from api.jobs import routes as jobs
 from api.openai import batches, chat, files, responses
 from api.response_headers import ResponseHeaders
 from api.services import open_services
+from api.webhooks import callbacks, deliveries, endpoints
 from penstock.settings import Settings
 
 
@@ -31,7 +32,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.redirect_slashes = False
     for router in (
         chat.router, responses.router, files.router, batches.router, messages.router, models.router, jobs.router,
-        admin.router, breakers.router, metrics.router, health.router,
+        admin.router, breakers.router, metrics.router, endpoints.router, deliveries.router, callbacks.router,
+        health.router,
     ):  # fmt: skip
         app.include_router(router)
     errors.add_handlers(app)

@@ -17,6 +17,7 @@ from penstock.store import tenants
 from penstock.store.database import POOL_SIZE, Database
 from penstock.streams.reader import StreamReader
 from penstock.submission.jobs import Submission
+from penstock.webhooks import ManagedWebhooks, SecretKeys
 
 #: the tenant of the admin key and of keys that name none
 DEFAULT_TENANT = "default"
@@ -35,6 +36,7 @@ class Services:
     submission: Submission
     quota: Quota
     breakers: Breakers
+    webhooks: ManagedWebhooks
 
 
 @contextlib.asynccontextmanager
@@ -62,6 +64,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             submission=Submission(database, redis, doorbell, deployments, config),
             quota=quota,
             breakers=Breakers(redis, quota, config),
+            webhooks=ManagedWebhooks(database, config.webhooks, SecretKeys(settings.secret_keys)),
         )
     finally:
         await tasks.end(listening)

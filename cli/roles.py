@@ -9,7 +9,7 @@ import typer
 
 from penstock.embedded.watch import watch_supervisor
 from penstock.settings import child_environment, config_path, load_config
-from penstock.startup import server_urls
+from penstock.startup import data_folder, secret_key_environment, server_urls
 from penstock.store import schema
 from simulator.options import SimulatorOptions, WireFormat
 from simulator.server import run as run_simulator
@@ -90,6 +90,10 @@ def _become(config: Path | None, data: Path | None, module: str, *arguments: str
     """Check what an operator can get wrong, then let the role take over this process."""
     path = config_path(config).resolve()
     load_config(path)
-    variables = {**server_urls(data).environment(), "PENSTOCK_CONFIG": str(path)}
+    variables = {
+        **server_urls(data).environment(),
+        **secret_key_environment(data_folder(data)),
+        "PENSTOCK_CONFIG": str(path),
+    }
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, "-m", module, *arguments], child_environment(variables))  # noqa: S606

@@ -1,8 +1,6 @@
 """`penstock up`: everything in the foreground, one supervised process per role."""
 
 import asyncio
-import os
-import secrets
 import sys
 import urllib.error
 import urllib.request
@@ -16,7 +14,7 @@ from penstock.embedded.child import Child, StopOrder
 from penstock.embedded.stack import EmbeddedStack, Urls
 from penstock.embedded.supervisor import StopRequested, Supervisor
 from penstock.settings import child_environment, config_path, environment, load_config
-from penstock.startup import data_folder, require_free_port
+from penstock.startup import SECRET_KEY_FILE, data_folder, kept_key, require_free_port, secret_keys
 from penstock.store import schema
 from penstock.store.database import POOL_SIZE
 
@@ -39,6 +37,7 @@ def up(
     """Run everything: database, Redis, API, dispatcher, workers, Flower. A server whose URL is set is used as it is."""
     path = config_path(config).resolve()
     load_config(path)
+    secret_keys()
     require_free_port(host, port, "--port")
     if not no_flower:
         require_free_port(host, flower_port, "--flower-port")
@@ -85,7 +84,12 @@ class _Up:
                 return await supervisor.run_until_stopped()
 
     def _children(self, urls: Urls) -> list[Child]:
-        changes = {**urls.environment(), "PENSTOCK_CONFIG": str(self._config), "PENSTOCK_ADMIN_KEY": self._admin_key()}
+        changes = {
+            **urls.environment(),
+            "PENSTOCK_CONFIG": str(self._config),
+            "PENSTOCK_ADMIN_KEY": self._admin_key(),
+            "PENSTOCK_SECRET_KEY": environment("PENSTOCK_SECRET_KEY") or kept_key(self._data / SECRET_KEY_FILE),
+        }
         variables = child_environment(changes)
 
         def role(name: str, order: StopOrder, *arguments: str) -> Child:
@@ -106,15 +110,7 @@ class _Up:
 
     def _admin_key(self) -> str:
         """The operator's key, else one of our own making, kept in the data folder."""
-        given = environment("PENSTOCK_ADMIN_KEY")
-        if given:
-            return given
-        file = self._data / "admin_key"
-        if not file.exists():
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as output:
-                output.write("sk-penstock-admin-" + secrets.token_urlsafe(32))
-        return file.read_text("utf-8").strip()
+        return environment("PENSTOCK_ADMIN_KEY") or kept_key(self._data / "admin_key", "sk-penstock-admin-")
 
     async def _wait_until_ready(self) -> None:
         deadline = asyncio.get_running_loop().time() + _READY_SECONDS

@@ -31,6 +31,8 @@ class Settings:
     redis_url: str
     broker_url: str
     admin_key: SecretStr | None = None
+    #: what tenants' webhook secrets are derived from: the first makes new ones, the others are older
+    secret_keys: tuple[SecretStr, ...] = ()
     public_url: str | None = None
 
 

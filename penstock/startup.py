@@ -1,6 +1,8 @@
 """What every role does before it starts: find its configuration and its servers, set up its logs."""
 
 import logging
+import os
+import secrets
 import socket
 import sys
 from collections.abc import Callable
@@ -13,6 +15,10 @@ from penstock.embedded.stack import Urls, as_broker, find_running
 from penstock.errors import ConfigError, PenstockError
 from penstock.settings import DEFAULT_DATA, Settings, config_path, environment, load_config
 from penstock.store.schema import require_current
+from penstock.webhooks.secrets import SecretKeys
+
+#: in the data folder, where `penstock up` keeps what `PENSTOCK_SECRET_KEY` does not say
+SECRET_KEY_FILE = "secret_key"  # noqa: S105 - a name
 
 
 def configure_logs(*, verbose: bool = False) -> None:
@@ -57,7 +63,37 @@ def role_settings(config: Path | None = None, data: Path | None = None, *, check
         redis_url=urls.redis,
         broker_url=urls.broker,
         admin_key=SecretStr(admin_key) if admin_key else None,
+        secret_keys=secret_keys(),
     )
+
+
+def secret_keys() -> tuple[SecretStr, ...]:
+    """The keys of `PENSTOCK_SECRET_KEY`, separated by commas.
+
+    Raises:
+        ConfigError: one is too short.
+    """
+    text = environment("PENSTOCK_SECRET_KEY") or ""
+    keys = tuple(SecretStr(key.strip()) for key in text.split(",") if key.strip())
+    SecretKeys(keys)  # refuses what it cannot use
+    return keys
+
+
+def kept_key(file: Path, prefix: str = "") -> str:
+    """A key of our own making, kept in a file that only its owner reads; made when it is not there yet."""
+    if not file.exists():
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as output:
+            output.write(prefix + secrets.token_urlsafe(32))
+    return file.read_text("utf-8").strip()
+
+
+def secret_key_environment(data: Path) -> dict[str, str]:
+    """`PENSTOCK_SECRET_KEY` as `penstock up` keeps it in its data folder; empty when it is set or there is none."""
+    file = data / SECRET_KEY_FILE
+    if environment("PENSTOCK_SECRET_KEY") or not file.exists():
+        return {}
+    return {"PENSTOCK_SECRET_KEY": file.read_text("utf-8").strip()}
 
 
 def server_urls(data: Path | None = None) -> Urls:

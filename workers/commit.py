@@ -132,6 +132,6 @@ def _unstorable(job: FinishedJob) -> FinishedJob:
         line_bytes=None,
         usage=job.usage,
         cost=job.cost,
-        event_type=None,
+        event_type=f"{job.event_type.partition('.')[0]}.failed" if job.event_type else None,
         object_id=job.object_id,
     )

@@ -20,7 +20,7 @@ from penstock.store import workers as worker_store
 from penstock.store.database import POOL_SIZE, Database
 from penstock.submission.doorbells import WAKE_CHANNEL
 from penstock.tasks import end
-from penstock.webhooks.delivery import Deliverer
+from penstock.webhooks import Deliverer, ManagedReceivers, SecretKeys, receivers_client
 from workers import dispatcher as dispatching
 from workers.dispatcher import Dispatcher
 from workers.maintenance import Maintenance, every
@@ -77,7 +77,9 @@ async def serve(settings: Settings) -> None:
     dispatcher = Dispatcher(database, doorbell, quota, deployments, config)
     sweeps = Maintenance(database, redis, doorbell, deployments, config)
     client = make_client(config.webhooks.timeout)
-    deliverer = Deliverer(database, config.webhooks, client)
+    outward = receivers_client(config.webhooks)
+    managed = ManagedReceivers(database, config.webhooks, outward, SecretKeys(settings.secret_keys))
+    deliverer = Deliverer(database, config.webhooks, client, managed)
     work: list[Coroutine[Any, Any, None]] = [
         lead(database, leading),
         listen(redis, wake),
@@ -86,6 +88,7 @@ async def serve(settings: Settings) -> None:
         every(2.0, leading, sweeps.find_lost_rings),
         every(2.0, leading, sweeps.find_dead_workers),
         every(10.0, leading, sweeps.wake_flows),
+        every(60.0, leading, sweeps.prune_webhooks),
         deliverer.run(stop, None),
     ]
     loop = asyncio.get_running_loop()
@@ -97,6 +100,7 @@ async def serve(settings: Settings) -> None:
     failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception()]
     await end(stopping, *tasks)
     await client.aclose()
+    await outward.aclose()
     await quota.close()
     await redis.aclose()
     await database.close()

@@ -13,7 +13,7 @@ from penstock.configuration import Config
 from penstock.errors import Unavailable
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
-from penstock.store import backlog, batches, flows, jobs, workers
+from penstock.store import backlog, batches, flows, jobs, webhook_log, workers
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.submission.doorbells import order_stop
@@ -97,6 +97,15 @@ class Maintenance:
         found = await flows.repair(self.database)
         if found:
             _log.warning("flows had been left asleep", flows=found)
+
+    async def prune_webhooks(self) -> None:
+        """Remove events that are old and have come to an end, with the log of their deliveries."""
+        age, removed = self.config.webhooks.retention, 0
+        while (pruned := await webhook_log.prune(self.database, older_than_seconds=age, limit=_PAGE)) > 0:
+            removed += pruned
+            await asyncio.sleep(0)
+        if removed:
+            _log.info("old webhook events were removed", events=removed)
 
 
 async def every(seconds: float, leading: asyncio.Event, sweep: Callable[[], Awaitable[None]]) -> None:

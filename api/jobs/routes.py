@@ -33,7 +33,13 @@ async def create(request: Request) -> Response:
     services: Services = request.app.state.services
     body = await json_object(request)
     submitted = await services.submission.prepare(
-        principal.tenant_id, principal.tier, "job", body, interactive=False, stream=body.get("stream") is True
+        principal.tenant_id,
+        principal.tier,
+        "job",
+        body,
+        interactive=False,
+        stream=body.get("stream") is True,
+        callback_url=await services.webhooks.callback_url(principal.tenant_id, body.get("callback_url")),
     )
     await services.submission.store(submitted)
     row = await load(services, principal.tenant_id, submitted.job.id, DIALECTS, "")

@@ -66,6 +66,7 @@ async def create(request: Request) -> Response:
         window_seconds=WINDOWS[body["completion_window"]],
         output_expires_seconds=_output_expiry(body.get("output_expires_after")),
         metadata=checked_metadata(body.get("metadata")),
+        callback_url=await services.webhooks.callback_url(principal.tenant_id, body.get("callback_url")),
     )
     try:
         await services.doorbell.ring_ingest(batch.id)
@@ -138,8 +139,9 @@ def render(batch: Batch) -> dict[str, Any]:
             "output_tokens_details": {"reasoning_tokens": batch.reasoning_tokens},
             "total_tokens": batch.input_tokens + batch.output_tokens,
         },
-        # not the vendor's: what it cost so far, in US dollars
+        # not the vendor's: what it cost so far, in US dollars, and where its end is told
         "cost": float(batch.cost),
+        "callback_url": batch.callback_url,
     }
 
 

@@ -37,6 +37,9 @@ async def create(request: Request) -> Response:
     background, stream = body.get("background") is True, body.get("stream") is True
     if background:
         return await _background(services, principal, body, stream=stream)
+    if body.get("callback_url") is not None:
+        message = "'callback_url' goes with 'background' true: the end of a foreground response is its answer."
+        raise InvalidRequest(message, param="callback_url", code="invalid_value")
     if stream:
         return await _foreground_stream(services, request, principal, body)
     facts = await answer(services, request, principal, DIALECT, body)
@@ -47,7 +50,13 @@ async def create(request: Request) -> Response:
 
 async def _background(services: Services, principal: Principal, body: dict[str, Any], *, stream: bool) -> Response:
     submitted = await services.submission.prepare(
-        principal.tenant_id, principal.tier, DIALECT, body, interactive=False, stream=stream
+        principal.tenant_id,
+        principal.tier,
+        DIALECT,
+        body,
+        interactive=False,
+        stream=stream,
+        callback_url=await services.webhooks.callback_url(principal.tenant_id, body.get("callback_url")),
     )
     created_at = await services.submission.store(submitted)
     facts = JobFacts(

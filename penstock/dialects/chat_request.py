@@ -28,7 +28,7 @@ _NOT_EXTRA = frozenset(
         "model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "n", "stop",
         "seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs", "tools",
         "tool_choice", "parallel_tool_calls", "response_format", "user",
-        "store", "metadata", "stream", "stream_options", "fallback",
+        "store", "metadata", "stream", "stream_options", "fallback", "callback_url",
     )
 )  # fmt: skip
 

@@ -33,6 +33,7 @@ _NOT_EXTRA = frozenset(
         "store", "metadata", "stream", "stream_options", "background", "background_options", "truncation",
         "service_tier", "reasoning", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
         "safety_identifier", "fallback", "context_management", "max_tool_calls", "moderation", "conversation", "prompt",
+        "callback_url",
     )
 )  # fmt: skip
 

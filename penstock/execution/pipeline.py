@@ -136,7 +136,7 @@ def _finished(
         usage=record.usage,
         cost=record.cost,
         event_type=_event_type(job, state, outcome),
-        object_id=public_id("resp_", job.id),
+        object_id=public_id("job_" if job.dialect == "job" else "resp_", job.id),
         attempts=tuple(record.attempts),
     )
 
@@ -165,7 +165,11 @@ def _facts(job: ClaimedJob, state: JobState, outcome: Outcome) -> JobFacts:
 
 
 def _event_type(job: ClaimedJob, state: JobState, outcome: Outcome) -> str | None:
-    """Background responses announce their end (contract §10.1)."""
-    if not job.background or job.dialect != "openai.responses":
+    """Background responses announce their end (contract §10.1), and so do jobs; lines of batches do not."""
+    if not job.background or job.batch_id is not None:
+        return None
+    if job.dialect == "job":
+        return f"job.{state}"
+    if job.dialect != "openai.responses":
         return None
     return f"response.{openai_responses.status(_facts(job, state, outcome))}"

@@ -8,6 +8,7 @@ from penstock.completion.outcome import Outcome
 from penstock.errors import PenstockError, error_to_json
 from penstock.store import flows
 from penstock.store.database import Database
+from penstock.store.webhooks import EVENTS_OF_ENDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ async def end_stuck(database: Database, worker_ids: Sequence[UUID], max_recoveri
     """End running jobs of dead workers that may not run again: recovered too often, or asked to stop.
 
     Returns:
-        How many; batch counters follow in the same statement.
+        How many; batch counters and webhook events follow in the same statement.
     """
     message = f"The job took down its worker {max_recoveries} times and is not tried again."
     body = Outcome(error=error_to_json(PenstockError(message, code="too_many_recoveries"))).to_bytes()
@@ -104,7 +105,8 @@ async def end_stuck(database: Database, worker_ids: Sequence[UUID], max_recoveri
             UPDATE jobs j SET finished_at = now(), finished_number = n.number,
                 state = CASE WHEN n.cancelled THEN coalesce(n.ending, 'cancelled') ELSE 'failed' END::job_state,
                 status_code = CASE WHEN n.cancelled THEN NULL ELSE 500 END
-            FROM numbered n WHERE j.id = n.id RETURNING j.id, j.batch_id, j.state
+            FROM numbered n WHERE j.id = n.id
+            RETURNING j.id, j.batch_id, j.state, j.tenant_id, j.dialect, j.background, j.callback_url
         ), stored AS (
             INSERT INTO job_results (job_id, body) SELECT id, %(body)s FROM ended WHERE state = 'failed'
             ON CONFLICT (job_id) DO NOTHING
@@ -113,7 +115,9 @@ async def end_stuck(database: Database, worker_ids: Sequence[UUID], max_recoveri
             FROM (SELECT batch_id, count(*) AS ended, count(*) FILTER (WHERE state = 'failed') AS failed
                   FROM ended WHERE batch_id IS NOT NULL GROUP BY batch_id) c
             WHERE b.id = c.batch_id
-        )
+        ), """
+        + f"events AS ({EVENTS_OF_ENDED})"
+        + """
         SELECT count(*)::int AS ended FROM ended
         """,
         {"workers": list(worker_ids), "max_recoveries": max_recoveries, "limit": limit, "body": body},

@@ -50,6 +50,7 @@ class Batch:
     cost: Decimal
     output_file_id: UUID | None
     error_file_id: UUID | None
+    callback_url: str | None
 
 
 _COLUMNS = ", ".join(Batch.__slots__)
@@ -64,15 +65,16 @@ async def insert(
     window_seconds: int,
     output_expires_seconds: int | None,
     metadata: dict[str, str] | None,
+    callback_url: str | None = None,
 ) -> Batch:
     """A new batch in status `validating`."""
     return await _one(
         database,
         f"""
         INSERT INTO batches (id, tenant_id, endpoint, input_file_id, window_seconds, output_expires_seconds, metadata,
-                             expires_at)
+                             callback_url, expires_at)
         VALUES (%(id)s, %(tenant_id)s, %(endpoint)s, %(input_file_id)s, %(window)s, %(output_expires)s, %(metadata)s,
-                now() + make_interval(secs => %(window)s))
+                %(callback_url)s, now() + make_interval(secs => %(window)s))
         RETURNING {_COLUMNS}
         """,
         {
@@ -83,6 +85,7 @@ async def insert(
             "window": window_seconds,
             "output_expires": output_expires_seconds,
             "metadata": dumps(metadata) if metadata is not None else None,
+            "callback_url": callback_url,
         },
     )
 
@@ -330,14 +333,16 @@ async def _add_view(connection: Connection, batch: Batch, part: str, size: int) 
 async def _add_event(connection: Connection, batch: Batch, event_type: str) -> None:
     await connection.execute(
         """
-        INSERT INTO webhook_events (id, tenant_id, type, object_id)
-        VALUES (%(id)s, %(tenant_id)s, %(type)s, %(object_id)s) ON CONFLICT (object_id, type) DO NOTHING
+        INSERT INTO webhook_events (id, tenant_id, type, object_id, callback_url)
+        VALUES (%(id)s, %(tenant_id)s, %(type)s, %(object_id)s, %(callback_url)s)
+        ON CONFLICT (object_id, type) DO NOTHING
         """,
         {
             "id": new_id(),
             "tenant_id": batch.tenant_id,
             "type": event_type,
             "object_id": public_id("batch_", batch.id),
+            "callback_url": batch.callback_url,
         },
     )
 

@@ -102,14 +102,14 @@ WITH input AS (
     UPDATE jobs j SET state = i.state::job_state, finished_at = now(), status_code = i.status_code,
                       line_bytes = i.line_bytes, finished_number = n.number
     FROM input i JOIN numbered n ON n.id = i.id
-    WHERE j.id = i.id RETURNING j.id, j.batch_id, j.tenant_id
+    WHERE j.id = i.id RETURNING j.id, j.batch_id, j.tenant_id, j.callback_url
 ), stored AS (
     INSERT INTO job_results (job_id, body)
     SELECT i.id, i.body FROM input i JOIN changed c ON c.id = i.id
     ON CONFLICT (job_id) DO NOTHING
 ), events AS (
-    INSERT INTO webhook_events (id, tenant_id, type, object_id)
-    SELECT gen_random_uuid(), c.tenant_id, i.event_type, i.object_id
+    INSERT INTO webhook_events (id, tenant_id, type, object_id, callback_url)
+    SELECT gen_random_uuid(), c.tenant_id, i.event_type, i.object_id, c.callback_url
     FROM input i JOIN changed c ON c.id = i.id WHERE i.event_type IS NOT NULL
     ON CONFLICT (object_id, type) DO NOTHING
 ), spent AS (

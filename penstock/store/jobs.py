@@ -15,6 +15,7 @@ from penstock.completion.encoding import pack, unpack
 from penstock.rules.lifecycle import JobState
 from penstock.store import flows
 from penstock.store.database import Connection, Database
+from penstock.store.webhooks import EVENTS_OF_ENDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,8 @@ class NewJob:
     expires_at: datetime | None = None
     #: deployments that may be asked when this one fails, in this order
     fallback: list[str] | None = None
+    #: where its end is told, beside the tenant's endpoints
+    callback_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +99,10 @@ class JobRow:
 
 _COLUMNS = (
     "id, tenant_id, batch_id, line, custom_id, dialect, model, lane, flow_id, deployment, priority, tokens,"
-    " background, stream, expires_at, fallback"
+    " background, stream, expires_at, fallback, callback_url"
 )
 #: for binary COPY, in the order of `_COLUMNS`
-_TYPES = "uuid text uuid int4 text text text text int8 text int2 int4 bool bool timestamptz text[]".split()  # noqa: SIM905
-
-#: the webhook event of a background response that is cancelled without a worker
-_CANCELLED_EVENT = """, events AS (
-    INSERT INTO webhook_events (id, tenant_id, type, object_id)
-    SELECT gen_random_uuid(), tenant_id, 'response.cancelled', 'resp_' || replace(id::text, '-', '') FROM cancelled
-    WHERE state = 'cancelled' AND background AND dialect = 'openai.responses'
-    ON CONFLICT (object_id, type) DO NOTHING
-)"""
+_TYPES = "uuid text uuid int4 text text text text int8 text int2 int4 bool bool timestamptz text[] text".split()  # noqa: SIM905
 
 _VIEW = """
     SELECT j.id, j.tenant_id, j.batch_id, j.line, j.custom_id, j.dialect, j.model, j.lane, j.deployment, j.state,
@@ -134,6 +129,7 @@ def _values(job: NewJob) -> tuple[Any, ...]:
     return (
         job.id, job.tenant_id, job.batch_id, job.line, job.custom_id, job.dialect, job.model, job.lane, job.flow_id,
         job.deployment, job.priority, job.tokens, job.background, job.stream, job.expires_at, job.fallback,
+        job.callback_url,
     )  # fmt: skip
 
 
@@ -145,7 +141,8 @@ async def insert(connection: Connection, job: NewJob) -> datetime:
         INSERT INTO jobs ({_COLUMNS}, state, queued_at)
         VALUES (%(id)s, %(tenant_id)s, %(batch_id)s, %(line)s, %(custom_id)s, %(dialect)s, %(model)s, %(lane)s,
                 %(flow_id)s, %(deployment)s, %(priority)s, %(tokens)s, %(background)s, %(stream)s, %(expires_at)s,
-                %(fallback)s, %(state)s::job_state, CASE WHEN %(state)s::text = 'queued' THEN now() END)
+                %(fallback)s, %(callback_url)s, %(state)s::job_state,
+                CASE WHEN %(state)s::text = 'queued' THEN now() END)
         RETURNING created_at
         """,
         {**{name: getattr(job, name) for name in NewJob.__slots__}, "body": pack(job.body)},
@@ -301,15 +298,15 @@ async def request_cancel(database: Database, tenant_id: str, job_id: UUID) -> Jo
     """
     row = await database.fetch_one(
         f"""
-        WITH cancelled AS (
+        WITH ended AS (
             UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, now()),
                 state = CASE WHEN state IN ('pending', 'queued') THEN 'cancelled' ELSE state END,
                 finished_at = CASE WHEN state IN ('pending', 'queued') THEN now() ELSE finished_at END
             WHERE id = %(id)s AND tenant_id = %(tenant_id)s AND deleted_at IS NULL AND batch_id IS NULL
               AND state IN ('pending', 'queued', 'running')
             RETURNING *
-        ) {_CANCELLED_EVENT}
-        SELECT state FROM cancelled
+        ), events AS ({EVENTS_OF_ENDED})
+        SELECT state FROM ended
         """,
         {"id": job_id, "tenant_id": tenant_id},
     )
@@ -333,12 +330,12 @@ async def force_cancel(database: Database, job_id: UUID) -> None:
     """End a flagged job whose worker did not answer; a later result of that worker no longer changes it."""
     await database.execute(
         f"""
-        WITH cancelled AS (
+        WITH ended AS (
             UPDATE jobs SET state = 'cancelled', finished_at = now()
             WHERE id = %(id)s AND state IN ('pending', 'queued', 'running') AND cancel_requested_at IS NOT NULL
             RETURNING *
-        ) {_CANCELLED_EVENT}
-        SELECT state FROM cancelled
+        ), events AS ({EVENTS_OF_ENDED})
+        SELECT state FROM ended
         """,
         {"id": job_id},
     )

@@ -101,3 +101,38 @@ async def revoke_key(database: Database, key_id: UUID) -> bool:
         )
         == 1
     )
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackSecret:
+    """References of the secrets that sign a tenant's callbacks; see `penstock.webhooks.secrets`."""
+
+    secret: str
+    previous_until: datetime | None
+
+
+async def callback_secret(database: Database, tenant_id: str, new: str) -> CallbackSecret:
+    """The tenant's callback secret; `new` becomes it where there was none."""
+    await database.execute(
+        "UPDATE tenants SET callback_secret = %(new)s WHERE id = %(id)s AND callback_secret IS NULL",
+        {"id": tenant_id, "new": new},
+    )
+    row = await database.fetch_one(
+        "SELECT callback_secret, CASE WHEN previous_callback_secret_until > now() THEN previous_callback_secret_until"
+        " END AS until FROM tenants WHERE id = %(id)s",
+        {"id": tenant_id},
+    )
+    assert row is not None  # a principal's tenant exists
+    return CallbackSecret(row["callback_secret"], row["until"])
+
+
+async def rotate_callback_secret(database: Database, tenant_id: str, new: str, *, keep_seconds: float) -> None:
+    """A new callback secret; the old one signs beside it for `keep_seconds`."""
+    await database.execute(
+        """
+        UPDATE tenants SET callback_secret = %(new)s, previous_callback_secret = callback_secret,
+            previous_callback_secret_until = now() + make_interval(secs => %(keep)s)
+        WHERE id = %(id)s
+        """,
+        {"id": tenant_id, "new": new, "keep": keep_seconds},
+    )

@@ -2,6 +2,9 @@
 
 An event is inserted in the transaction that ends its object. Fanning out and leasing are one statement each, so both
 are committed before anything is sent. Times are the database's own.
+
+The endpoint of a delivery is a text: `static_…` is one of the configuration, `we_…` one of a tenant
+(`webhook_endpoints`), `callback_…` stands for all callback addresses of one tenant at one host.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,27 +38,51 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A leased delivery. `attempts` counts this one, and is the lease's fence."""
+    """A leased delivery. `attempts` counts this one, and is the lease's fence.
+
+    `tries` counts from when it was last asked for: the schedule begins anew when somebody wants it delivered again.
+    """
 
     event_id: UUID
     endpoint: str
     attempts: int
+    tries: int
     type: str
     object_id: str
     created_at: datetime
 
 
+# The end of a statement: events for the jobs in a CTE `ended` (id, tenant_id, batch_id, dialect, background, state,
+# callback_url) that ended without a worker, by the rule of `penstock.execution.pipeline`. Lines of batches have none.
+EVENTS_OF_ENDED = """
+    INSERT INTO webhook_events (id, tenant_id, type, object_id, callback_url)
+    SELECT gen_random_uuid(), tenant_id,
+           CASE dialect WHEN 'job' THEN 'job.' ELSE 'response.' END
+               || CASE WHEN dialect <> 'job' AND state = 'expired' THEN 'failed' ELSE state::text END,
+           CASE dialect WHEN 'job' THEN 'job_' ELSE 'resp_' END || replace(id::text, '-', ''), callback_url
+    FROM ended
+    WHERE state IN ('failed', 'cancelled', 'expired') AND background AND batch_id IS NULL
+      AND dialect IN ('job', 'openai.responses')
+    ON CONFLICT (object_id, type) DO NOTHING
+"""
+
 # The array and not a join: a join of so small a set is planned as a merge over the whole table.
 _FAN_OUT = """
 WITH claimed AS (
-    SELECT id, tenant_id, type FROM webhook_events WHERE NOT fanned_out
+    SELECT id, tenant_id, type, callback_url FROM webhook_events WHERE NOT fanned_out
     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), wanted AS (
     SELECT * FROM unnest(%(endpoints)s::text[], %(tenants)s::text[], %(types)s::text[]) AS w(endpoint, tenant_id, type)
-), deliveries AS (
-    INSERT INTO webhook_deliveries (event_id, endpoint)
-    SELECT DISTINCT c.id, w.endpoint FROM claimed c JOIN wanted w
+), receivers AS (
+    SELECT c.id, w.endpoint FROM claimed c JOIN wanted w
         ON (w.tenant_id IS NULL OR w.tenant_id = c.tenant_id) AND (w.type IS NULL OR w.type = c.type)
+    UNION SELECT c.id, 'we_' || replace(w.id::text, '-', '') FROM claimed c JOIN webhook_endpoints w
+        ON w.tenant_id = c.tenant_id AND w.enabled AND c.type = ANY(w.event_types)
+    UNION SELECT id, 'callback_' || left(encode(sha256(convert_to(
+        tenant_id || E'\n' || substring(callback_url from '^[a-z]+://[^/?]+'), 'UTF8')), 'hex'), 16)
+        FROM claimed WHERE callback_url IS NOT NULL
+), deliveries AS (
+    INSERT INTO webhook_deliveries (event_id, endpoint) SELECT id, endpoint FROM receivers
     ON CONFLICT (event_id, endpoint) DO NOTHING
 )
 UPDATE webhook_events SET fanned_out = true WHERE id = ANY(ARRAY(SELECT id FROM claimed))
@@ -76,7 +103,8 @@ SET attempts = d.attempts + 1, next_at = now() + make_interval(secs => %(lease_s
 FROM webhook_events e
 WHERE d.event_id = ANY(ARRAY(SELECT event_id FROM picked))
   AND (d.event_id, d.endpoint) IN (SELECT event_id, endpoint FROM picked) AND e.id = d.event_id
-RETURNING d.event_id, d.endpoint, d.attempts, e.type, e.object_id, e.created_at
+RETURNING d.event_id, d.endpoint, d.attempts, d.attempts - d.attempts_before AS tries,
+          e.type, e.object_id, e.created_at
 """
 
 _DELIVERED = """
@@ -102,7 +130,8 @@ UPDATE webhook_deliveries SET gave_up_at = now(), last_error = %(reason)s
 WHERE (event_id, endpoint) IN (
     SELECT event_id, endpoint FROM webhook_deliveries
     WHERE next_at < now() - make_interval(secs => %(overdue_seconds)s)
-      AND delivered_at IS NULL AND gave_up_at IS NULL AND endpoint <> ALL(%(known)s::text[])
+      AND delivered_at IS NULL AND gave_up_at IS NULL
+      AND left(endpoint, 7) = 'static_' AND endpoint <> ALL(%(known)s::text[])
     ORDER BY next_at LIMIT 1000 FOR UPDATE SKIP LOCKED
 )
 """
@@ -134,7 +163,9 @@ async def insert_events(connection: Connection, rows: Iterable[NewEvent]) -> int
 
 
 async def fan_out(database: Database, subscriptions: Sequence[Subscription], *, limit: int) -> int:
-    """Give up to `limit` new events a delivery for each endpoint that wants them.
+    """Give up to `limit` new events a delivery for each endpoint that wants them, and for their own callback address.
+
+    `subscriptions` are the static endpoints'; those of tenants are in the database.
 
     Returns:
         How many events were taken; `limit` of them means that there may be more.
@@ -193,7 +224,7 @@ async def give_up(database: Database, delivery: Delivery, *, status: int | None,
 
 
 async def end_unknown(database: Database, known: Sequence[str], *, overdue_seconds: float, reason: str) -> int:
-    """End deliveries to endpoints that are not `known` and that nobody has taken for `overdue_seconds`.
+    """End deliveries to static endpoints that are not `known` and that nobody has taken for `overdue_seconds`.
 
     The wait keeps a process that still has an older configuration from ending what a newer one is about to deliver.
 

@@ -46,9 +46,17 @@ class Submission:
         self._flow_ids = FlowIds(database, config)
 
     async def prepare(
-        self, tenant_id: str, tier: str, dialect: str, body: dict[str, Any], *, interactive: bool, stream: bool
+        self,
+        tenant_id: str,
+        tier: str,
+        dialect: str,
+        body: dict[str, Any],
+        *,
+        interactive: bool,
+        stream: bool,
+        callback_url: str | None = None,
     ) -> Submitted:
-        """Check a request and plan its job; nothing is stored yet.
+        """Check a request and plan its job; nothing is stored yet. `callback_url` was checked by whoever gives it.
 
         Raises:
             InvalidRequest: the body is wrong, its model unknown, or its prompt too long for the model.
@@ -73,6 +81,7 @@ class Submission:
             background=not interactive,
             stream=stream,
             fallback=list(plan.fallback) or None,
+            callback_url=callback_url,
         )
         return Submitted(job, deployment.provider)
 

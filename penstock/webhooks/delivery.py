@@ -2,16 +2,18 @@
 
 A delivery is leased in a committed statement before it is sent, and only when its endpoint has a free slot, so a lease
 never runs while the delivery waits. Every endpoint has slots of its own: a receiver that is slow or dead fills its own
-and delays nobody else. A process that dies between sending and recording leaves a lease that runs out, and the event
-is sent again. Order is not promised.
+and delays nobody else. Tenants' receivers have slots apart from the operator's, shared out by receiver and by tenant.
+A process that dies between sending and recording leaves a lease that runs out, and the event is sent again. Order is
+not promised.
 """
 
 import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import structlog
@@ -19,11 +21,14 @@ import structlog
 from penstock import tasks
 from penstock.configuration import WebhooksConfig
 from penstock.errors import Unavailable
+from penstock.http import AddressRefused
 from penstock.store import webhooks as outbox
 from penstock.store.database import Database
+from penstock.store.webhook_leases import ManagedDelivery
 from penstock.store.webhooks import Delivery
 from penstock.webhooks import signature
 from penstock.webhooks.endpoints import Endpoint, static_endpoints
+from penstock.webhooks.receivers import ManagedReceivers
 from penstock.webhooks.schedule import retry_delay
 
 #: attempts under way, in all and to one endpoint
@@ -51,10 +56,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one attempt: the status answered, or None and the error."""
+    """What became of one attempt: the status answered, or None and the error; `final` when no retry would help."""
 
     status: int | None
     error: str | None
+    final: bool = False
 
     @property
     def delivered(self) -> bool:
@@ -63,15 +69,24 @@ class Outcome:
 
 
 class Deliverer:
-    """Delivers the outbox to the endpoints of the configuration. Several may run at once, in any processes.
+    """Delivers the outbox to the endpoints of the configuration, and with `managed` to those of tenants.
+
+    Several may run at once, in any processes.
 
     Raises:
         ConfigError: an endpoint cannot be used.
     """
 
-    def __init__(self, database: Database, config: WebhooksConfig, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self,
+        database: Database,
+        config: WebhooksConfig,
+        client: httpx.AsyncClient,
+        managed: ManagedReceivers | None = None,
+    ) -> None:
         self._database = database
         self._client = client
+        self._managed = managed
         self._schedule = config.retry_schedule
         self._timeout = config.timeout
         self._endpoints = {endpoint.id: endpoint for endpoint in static_endpoints(config)}
@@ -115,60 +130,93 @@ class Deliverer:
             await tasks.end(*self._tasks)
 
     async def _start_due(self) -> list[asyncio.Task[None]]:
-        await self._end_unknown()
+        await self._sweep()
         if await outbox.fan_out(self._database, self._subscriptions, limit=FAN_OUT_LIMIT) == FAN_OUT_LIMIT:
             self._more.set()
-        free = {id_: self._share - self._busy[id_] for id_ in self._endpoints if self._busy[id_] < self._share}
-        if not free:
-            return []
         lease_seconds = self._timeout + LEASE_MARGIN_SECONDS
-        leased = await outbox.lease_due(self._database, free, lease_seconds=lease_seconds)
-        return [self._start(delivery) for delivery in leased]
+        started = []
+        free = {id_: self._share - self._busy[id_] for id_ in self._endpoints if self._busy[id_] < self._share}
+        if free:
+            leased = await outbox.lease_due(self._database, free, lease_seconds=lease_seconds)
+            started += [self._start(delivery) for delivery in leased]
+        if self._managed is not None:
+            pairs = await self._managed.lease(lease_seconds)
+            started += [self._start_managed(self._managed, delivery, endpoint) for delivery, endpoint in pairs]
+        return started
 
     def _start(self, delivery: Delivery) -> asyncio.Task[None]:
         endpoint = self._endpoints[delivery.endpoint]
         self._busy[endpoint.id] += 1
         if self._busy[endpoint.id] == self._share:
             self._full.add(endpoint.id)
-        task = asyncio.create_task(self._deliver(delivery, endpoint))
-        self._tasks.add(task)
-        task.add_done_callback(lambda done: self._ended(done, endpoint.id))
-        return task
+        return self._track(self._deliver(delivery, endpoint, self._client), lambda: self._give_slot(endpoint.id))
 
-    def _ended(self, task: asyncio.Task[None], endpoint_id: str) -> None:
-        self._tasks.discard(task)
+    def _give_slot(self, endpoint_id: str) -> None:
         self._busy[endpoint_id] -= 1
         if endpoint_id in self._full:
             # More may have been due than there were slots.
             self._full.discard(endpoint_id)
             self._more.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("webhook_delivery_broke", endpoint=endpoint_id, error=type(error).__name__)
 
-    async def _deliver(self, delivery: Delivery, endpoint: Endpoint) -> None:
-        outcome = await self._post(delivery, endpoint)
+    def _start_managed(
+        self, managed: ManagedReceivers, delivery: ManagedDelivery, endpoint: Endpoint
+    ) -> asyncio.Task[None]:
+        async def deliver() -> None:
+            outcome = await self._deliver(delivery, endpoint, managed.client, once=delivery.test)
+            try:
+                await managed.note(delivery, delivered=outcome.delivered, status=outcome.status)
+            except Unavailable as error:
+                _log.warning("webhook_endpoint_not_noted", endpoint=endpoint.id, error=error.message)
+
+        def done() -> None:
+            managed.done(delivery)
+            self._more.set()
+
+        return self._track(deliver(), done)
+
+    def _track(self, work: Coroutine[Any, Any, object], done: Callable[[], None]) -> asyncio.Task[None]:
+        async def attempt() -> None:
+            await work
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            work.close()  # a task that is cancelled before it began leaves it untouched
+            done()
+            if not task.cancelled() and (error := task.exception()) is not None:
+                _log.error("webhook_delivery_broke", error=type(error).__name__)
+
+        task = asyncio.create_task(attempt())
+        self._tasks.add(task)
+        task.add_done_callback(ended)
+        return task
+
+    async def _deliver(
+        self, delivery: Delivery, endpoint: Endpoint, client: httpx.AsyncClient, *, once: bool = False
+    ) -> Outcome:
+        outcome = await self._post(delivery, endpoint, client)
         message_id = signature.webhook_id(delivery.event_id)
         log = _log.bind(webhook_id=message_id, endpoint=endpoint.id, origin=endpoint.origin, attempt=delivery.attempts)
         if outcome.delivered:
             status = outcome.status or 0
             await self._record(lambda: outbox.mark_delivered(self._database, delivery, status=status), log)
             log.debug("webhook_delivered", status=status)
-            return
+            return outcome
         error = outcome.error or f"the receiver answered {outcome.status}"
-        delay = retry_delay(self._schedule, delivery.attempts, random.random())  # noqa: S311 - jitter, not a secret
-        if delay is None:
-            reason = f"gave up after {delivery.attempts} attempts; the last: {error}"
+        delay = retry_delay(self._schedule, delivery.tries, random.random())  # noqa: S311 - jitter, not a secret
+        if delay is None or outcome.final or once:
+            reason = error if outcome.final or once else f"gave up after {delivery.tries} attempts; the last: {error}"
             log.warning("webhook_given_up", status=outcome.status, error=error)
             await self._record(
                 lambda: outbox.give_up(self._database, delivery, status=outcome.status, error=reason), log
             )
-            return
+            return outcome
         log.info("webhook_failed", status=outcome.status, error=error, retry_in=round(delay, 1))
         await self._record(
             lambda: outbox.mark_retry(self._database, delivery, delay=delay, status=outcome.status, error=error), log
         )
+        return outcome
 
-    async def _post(self, delivery: Delivery, endpoint: Endpoint) -> Outcome:
+    async def _post(self, delivery: Delivery, endpoint: Endpoint, client: httpx.AsyncClient) -> Outcome:
         """One attempt. The status counts as soon as it is there, whatever happens to the rest of the answer."""
         body = signature.payload(delivery.event_id, delivery.type, delivery.created_at, delivery.object_id)
         message_id = signature.webhook_id(delivery.event_id)
@@ -178,7 +226,7 @@ class Deliverer:
         try:
             async with (
                 asyncio.timeout(self._timeout),
-                self._client.stream(
+                client.stream(
                     "POST",
                     endpoint.url,
                     content=body,
@@ -190,6 +238,8 @@ class Deliverer:
             ):
                 status = response.status_code
                 await _drain(response)
+        except AddressRefused as refused:
+            return Outcome(None, f"{refused}, and webhooks go to public addresses only", final=True)
         except Exception as caught:  # noqa: BLE001 - whatever a receiver provokes in the client is a failed attempt
             error = None if status is not None else self._explain(caught)
         return Outcome(status, error)
@@ -218,8 +268,8 @@ class Deliverer:
             await asyncio.sleep(pause)
         return None
 
-    async def _end_unknown(self) -> None:
-        """An endpoint taken out of the configuration ends its deliveries."""
+    async def _sweep(self) -> None:
+        """An endpoint that was taken out of the configuration, disabled or deleted ends its deliveries."""
         now = time.monotonic()
         if now < self._unknown_due:
             return
@@ -229,6 +279,9 @@ class Deliverer:
         ended = await outbox.end_unknown(self._database, known, overdue_seconds=UNKNOWN_OVERDUE_SECONDS, reason=reason)
         if ended:
             _log.warning("webhooks_of_unknown_endpoints_ended", deliveries=ended)
+        if self._managed is not None:
+            await self._managed.end_waiting()
+            await self._managed.tell_unsigned()
 
     async def _pause(self, stop: asyncio.Event, ring: asyncio.Event | None) -> None:
         events = [stop, self._more] + ([ring] if ring else [])

@@ -70,9 +70,10 @@ def start_simulator(wire_format: str, *options: str) -> Simulator:
 
 @dataclass
 class Receiver:
-    """A webhook receiver: keeps the headers and bodies it was sent."""
+    """A webhook receiver: keeps the headers and bodies it was sent, and answers with `status`."""
 
     url: str
+    status: int = 204
     deliveries: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
     def wait_for(self, object_id: str, seconds: float = 20) -> tuple[dict[str, str], bytes]:
@@ -91,7 +92,8 @@ def receiving() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             receiver.deliveries.append(({k.lower(): v for k, v in self.headers.items()}, body))
-            self.send_response(204)
+            self.send_response(receiver.status)
+            self.send_header("content-length", "0")
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
@@ -159,6 +161,7 @@ webhooks:
   endpoints:
     - {{url: "{hook}", secret: "{secret}"}}
   retry_schedule: [0.2, 0.5, 1]
+  allow_networks: [127.0.0.0/8]
 """
 
 

@@ -281,6 +281,47 @@ async def test_a_job_recovered_too_often_ends_with_an_error(database: Database, 
     assert Outcome.from_bytes(row.result or b"").error["code"] == "too_many_recoveries"
 
 
+async def events_of(database: Database, job_id: UUID) -> list[tuple[str, str | None]]:
+    rows = await database.fetch(
+        "SELECT type, callback_url FROM webhook_events WHERE object_id IN (%(job)s, %(response)s)",
+        {"job": f"job_{job_id.hex}", "response": f"resp_{job_id.hex}"},
+    )
+    return [(row["type"], row["callback_url"]) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "background", "expected"),
+    [
+        ("job", True, "job"),
+        ("openai.responses", True, "response"),
+        ("openai.responses", False, None),
+        ("openai.chat", False, None),
+    ],
+)
+async def test_a_job_that_ends_without_a_worker_tells_it_too(
+    database: Database, dialect: str, background: bool, expected: str | None
+):
+    """Cancelled before it ran, cancelled for a worker that does not answer, and recovered too often."""
+    ids = await add_jobs(database, 3)
+    await database.execute(
+        "UPDATE jobs SET dialect = %(dialect)s, background = %(background)s, callback_url = 'https://back.example/'",
+        {"dialect": dialect, "background": background},
+    )
+    waiting, stubborn, poison = ids
+    worker = new_id()
+    assert await jobs.request_cancel(database, "team", waiting) == "cancelled"
+    await take(database, 10)
+    await jobs.claim(database, worker, POOL, "bulk", ids)
+    assert await jobs.request_cancel(database, "team", stubborn) == "running"
+    assert await events_of(database, stubborn) == []
+    await jobs.force_cancel(database, stubborn)
+    await database.execute("UPDATE jobs SET recoveries = 5 WHERE id = %(id)s", {"id": poison})
+    assert await backlog.end_stuck(database, [worker], 5, 10) == 1
+    for job_id, end in ((waiting, "cancelled"), (stubborn, "cancelled"), (poison, "failed")):
+        told = [(f"{expected}.{end}", "https://back.example/")] if expected else []
+        assert await events_of(database, job_id) == told
+
+
 async def test_a_lease_has_one_holder(database: Database):
     one, other = new_id(), new_id()
     assert await workers.hold_lease(database, "x", one, 5)

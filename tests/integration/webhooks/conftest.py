@@ -101,7 +101,7 @@ class Receiver:
         self.problems: list[str] = []
         self.answer: Answer | None = None
         self.redirected = 0
-        self._verifier = openai.OpenAI(api_key="unused", webhook_secret=SECRET).webhooks
+        self.secret = SECRET
 
     @property
     def ids(self) -> list[str]:
@@ -115,8 +115,8 @@ class Receiver:
         self.bodies.append(body)
         self.headers.append(headers)
         try:
-            event = self._verifier.unwrap(body, headers)
-            standardwebhooks.Webhook(SECRET).verify(body, headers)
+            event = openai.OpenAI(api_key="unused", webhook_secret=self.secret).webhooks.unwrap(body, headers)
+            standardwebhooks.Webhook(self.secret).verify(body, headers)
             if event.id != headers["webhook-id"] or headers["content-type"] != "application/json":
                 self.problems.append(f"{event.id} {headers}")
         except (openai.InvalidWebhookSignatureError, standardwebhooks.WebhookVerificationError) as error:

@@ -231,3 +231,9 @@ def test_what_is_wrong_is_named(body: dict[str, Any], param: str, code: str):
         parse(body)
     assert (caught.value.param, caught.value.code, caught.value.status) == (param, code, 400)
     assert param in caught.value.message
+
+
+def test_the_callback_address_is_not_the_providers_business() -> None:
+    assert parse(
+        {"model": "m", "messages": [{"role": "user", "content": "hi"}], "callback_url": "https://a.example/", "x": 1}
+    ).extra == {"x": 1}

@@ -247,3 +247,7 @@ def test_input_items_keep_their_order_and_get_ids():
     assert len({item["id"] for item in found}) == len(found)
     assert found[3]["id"] == body["input"][3]["id"], "an id that was given is kept"
     assert found == input_items(replace(pending(body), state="running")), "the ids are the job's for ever"
+
+
+def test_the_callback_address_is_not_the_providers_business() -> None:
+    assert parse({"model": "m", "input": "hi", "callback_url": "https://a.example/", "x": 1}).extra == {"x": 1}

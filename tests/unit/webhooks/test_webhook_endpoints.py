@@ -8,7 +8,7 @@ from penstock.configuration import Config, WebhooksConfig
 from penstock.errors import ConfigError
 from penstock.settings import parse_config
 from penstock.store.webhooks import Subscription
-from penstock.webhooks.endpoints import static_endpoints
+from penstock.webhooks.endpoints import EVENT_TYPES, static_endpoints
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 URL = "https://user:password@hooks.example:8443/path/token?key=hidden"
@@ -35,14 +35,15 @@ def test_the_id_depends_on_tenant_and_url_only() -> None:
 @pytest.mark.parametrize(
     ("row", "wishes"),
     [
-        ({}, [(None, None)]),
-        ({"tenant": "a"}, [("a", None)]),
+        ({}, [(None, event) for event in sorted(EVENT_TYPES)]),
+        ({"tenant": "a"}, [("a", event) for event in sorted(EVENT_TYPES)]),
+        ({"events": ["job.failed"]}, [(None, "job.failed")]),
         ({"events": ["batch.failed", "batch.completed"]}, [(None, "batch.completed"), (None, "batch.failed")]),
         ({"events": ["batch.completed"], "tenant": "b"}, [("b", "batch.completed")]),
     ],
 )
 def test_subscriptions(row: dict[str, object], wishes: list[tuple[str | None, str | None]]) -> None:
-    """No tenant and no events mean all of them."""
+    """No tenant means all of them; no events, all of the vendor's: its verifiers know no others."""
     (endpoint,) = static_endpoints(config(row))
     assert endpoint.subscriptions() == [Subscription(endpoint.id, *wish) for wish in wishes]
 
