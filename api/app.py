@@ -11,6 +11,7 @@ from api.admin import routes as admin
 from api.auth import Keys
 from api.jobs import routes as jobs
 from api.openai import batches, chat, files, models, responses
+from api.paths import TrailingSlash
 from api.response_headers import ResponseHeaders
 from api.services import open_services
 from penstock.settings import Settings
@@ -35,5 +36,6 @@ def create_app(settings: Settings) -> FastAPI:
     ):  # fmt: skip
         app.include_router(router)
     errors.add_handlers(app)
+    app.add_middleware(TrailingSlash)
     app.add_middleware(ResponseHeaders)
     return app

@@ -1,5 +1,7 @@
 """Errors at the door: everything that goes wrong leaves in the dialect's own envelope."""
 
+import math
+
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -7,8 +9,9 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from api.replies import json_reply
+from api.response_headers import headers_of
 from penstock.dialects.openai_errors import envelope
-from penstock.errors import InvalidRequest, NotFound, PenstockError, Unavailable, error_to_json
+from penstock.errors import InvalidRequest, NotFound, PenstockError, Unavailable, Unstorable, error_to_json
 from penstock.redis import RedisError
 
 _log = structlog.get_logger()
@@ -19,6 +22,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(PenstockError, _penstock)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(Unstorable, _unstorable)
     app.add_exception_handler(RedisError, _away)
     app.add_exception_handler(Exception, _fault)
 
@@ -26,10 +30,12 @@ def add_handlers(app: FastAPI) -> None:
 def reply(error: PenstockError) -> Response:
     """An error as an HTTP response."""
     headers = {}
-    if error.retry_after is not None:
+    if error.hopeless or error.code == "insufficient_quota":
+        headers = {"x-should-retry": "false"}
+    elif error.retry_after is not None or error.status in {429, 503}:
         # more than two minutes makes the OpenAI SDK give up at once
-        wait = min(max(error.retry_after, 0.001), 120.0)
-        headers = {"retry-after": str(max(1, round(wait))), "retry-after-ms": str(int(wait * 1000))}
+        wait = min(max(error.retry_after or 1.0, 0.001), 120.0)
+        headers = {"retry-after": str(max(1, round(wait))), "retry-after-ms": str(math.ceil(wait * 1000))}
     return json_reply(envelope(error_to_json(error)), status=error.status, headers=headers)
 
 
@@ -54,6 +60,10 @@ async def _validation(_: Request, error: Exception) -> Response:
     return reply(InvalidRequest(f"Invalid value for '{param}': {problem['msg']}", param=param, code="invalid_value"))
 
 
+async def _unstorable(_: Request, __: Exception) -> Response:
+    return reply(InvalidRequest("The request holds a character or a number that cannot be stored."))
+
+
 async def _away(request: Request, error: Exception) -> Response:
     _log.warning("a server is away", path=request.url.path, error=f"{type(error).__name__}: {error}"[:300])
     return reply(Unavailable("The service is temporarily unavailable; nothing was taken. Ask again."))
@@ -61,4 +71,7 @@ async def _away(request: Request, error: Exception) -> Response:
 
 async def _fault(request: Request, error: Exception) -> Response:
     _log.error("a fault of Penstock's own", path=request.url.path, exc_info=error)
-    return reply(PenstockError("The server had an error while processing your request."))
+    fault = reply(PenstockError("The server had an error while processing your request."))
+    # this one is sent from outside of the middleware that names every other response
+    fault.headers.update(headers_of(request))
+    return fault

@@ -58,9 +58,13 @@ def successful(facts: JobFacts) -> JobFacts:
 
 
 class ForegroundStream:
-    """A streamed foreground call. `open` raises what fails early; `frames` gives the rest."""
+    """A streamed foreground call. `open` raises what fails early; `frames` gives the rest.
 
-    def __init__(self, services: Services, request: Request, principal: Principal) -> None:
+    Without `keep` the job is deleted at its end, before that is told.
+    """
+
+    def __init__(self, services: Services, request: Request, principal: Principal, *, keep: bool = True) -> None:
+        self._keep = keep
         self._services = services
         self._request = request
         self._principal = principal
@@ -118,8 +122,12 @@ class ForegroundStream:
         on_start: Callable[[], list[bytes]],
         on_event: Callable[[PartStarted | PartDelta], list[bytes]],
         on_end: Callable[[JobFacts], list[bytes]],
+        on_cut: Callable[[], list[bytes]] = list,
     ) -> AsyncIterator[bytes]:
-        """The frames of the stream; closing it early cancels the job."""
+        """The frames of the stream; closing it early cancels the job.
+
+        `on_cut` gives the last frames of a stream that cannot go on, because another worker began the answer anew.
+        """
         ended = False
         try:
             async for entry in self._entries():
@@ -129,10 +137,14 @@ class ForegroundStream:
                     yield b"".join(on_start())
                 elif isinstance(entry, Ended):
                     ended = True
-                    yield b"".join(on_end(await self.load()))
+                    facts = await self.load()
+                    if not self._keep:
+                        await jobs.delete(self._services.database, self._principal.tenant_id, facts.id)
+                    yield b"".join(on_end(facts))
                     return
                 elif isinstance(entry, Reset):
                     _log.warning("a foreground stream lost its worker", job=self.facts.id.hex)
+                    yield b"".join(on_cut())
                     return
                 else:
                     yield b"".join(on_event(entry))

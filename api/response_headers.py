@@ -1,5 +1,6 @@
-"""Headers that every response carries, good or bad: a request id of its own, and what a route wants told."""
+"""Headers that every response carries, good or bad: a request id of its own, its time, and what a route wants told."""
 
+import time
 from typing import Any
 
 from fastapi import Request
@@ -15,8 +16,14 @@ def add_headers(request: Request, headers: dict[str, str]) -> None:
     request.scope.setdefault(_ADDED, {}).update(headers)
 
 
+def headers_of(request: Request) -> dict[str, str]:
+    """What is sent with the answer to a request."""
+    added: dict[str, str] = request.scope.get(_ADDED, {})
+    return added
+
+
 class ResponseHeaders:
-    """ASGI middleware that adds `x-request-id` and what `add_headers` was given."""
+    """ASGI middleware that adds `x-request-id`, `openai-processing-ms` and what `add_headers` was given."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -25,11 +32,12 @@ class ResponseHeaders:
         """Pass the request on; name its response."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        request_id = public_id("req_", new_id())
+        scope[_ADDED] = {"x-request-id": public_id("req_", new_id())}
+        began = time.monotonic()
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                added = {"x-request-id": request_id, **scope.get(_ADDED, {})}
+                added = {**scope[_ADDED], "openai-processing-ms": str(int((time.monotonic() - began) * 1000))}
                 pairs = [(name.encode(), value.encode()) for name, value in added.items()]
                 message = {**message, "headers": [*message["headers"], *pairs]}
             await send(message)

@@ -7,19 +7,22 @@ from fastapi.responses import Response
 
 from api.auth import authenticate
 from api.bodies import json_object
+from api.idempotency import key_of, made_before
 from api.replies import event_stream, json_reply
 from api.services import Services
 from api.watch import Watch, cancel, load
 from penstock.dialects import job as dialect
 from penstock.dialects.facts import JobFacts
 from penstock.errors import InvalidRequest
-from penstock.ids import parse_id
+from penstock.ids import parse_id, public_id
 from penstock.store import jobs
+from penstock.store.idempotency import Repeated
 from penstock.streams.entries import Ended, Reset, Started
 from penstock.submission.results import facts_of
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
+_ROUTE = "/v1/jobs"
 DIALECTS = ("job", "openai.chat", "openai.responses")
 
 
@@ -29,11 +32,18 @@ async def create(request: Request) -> Response:
     principal = await authenticate(request)
     services: Services = request.app.state.services
     body = await json_object(request)
-    submitted = await services.submission.prepare(
-        principal.tenant_id, principal.tier, "job", body, interactive=False, stream=body.get("stream") is True
-    )
-    await services.submission.store(submitted)
-    row = await load(services, principal.tenant_id, submitted.job.id, DIALECTS, "")
+    key = key_of(request, principal, _ROUTE, body)
+    job_id = await made_before(services, key)
+    if job_id is None:
+        submitted = await services.submission.prepare(
+            principal.tenant_id, principal.tier, "job", body, interactive=False, stream=body.get("stream") is True
+        )
+        job_id = submitted.job.id
+        try:
+            await services.submission.store(submitted, key)
+        except Repeated as repeated:
+            job_id = repeated.object_id
+    row = await load(services, principal.tenant_id, job_id, DIALECTS, public_id("job_", job_id))
     return json_reply(dialect.render(facts_of(row)), status=202)
 
 
