@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from api.replies import json_reply
-from api.response_headers import headers_of
+from api.response_headers import naming_headers
 from penstock.dialects.openai_errors import envelope
 from penstock.errors import InvalidRequest, NotFound, PenstockError, Unavailable, Unstorable, error_to_json
 from penstock.redis import RedisError
@@ -73,5 +73,5 @@ async def _fault(request: Request, error: Exception) -> Response:
     _log.error("a fault of Penstock's own", path=request.url.path, exc_info=error)
     fault = reply(PenstockError("The server had an error while processing your request."))
     # this one is sent from outside of the middleware that names every other response
-    fault.headers.update(headers_of(request))
+    fault.headers.update(naming_headers(request))
     return fault

@@ -122,11 +122,13 @@ class ForegroundStream:
         on_start: Callable[[], list[bytes]],
         on_event: Callable[[PartStarted | PartDelta], list[bytes]],
         on_end: Callable[[JobFacts], list[bytes]],
-        on_cut: Callable[[], list[bytes]] = list,
+        *,
+        on_lost: Callable[[], list[bytes]] = list,
     ) -> AsyncIterator[bytes]:
         """The frames of the stream; closing it early cancels the job.
 
-        `on_cut` gives the last frames of a stream that cannot go on, because another worker began the answer anew.
+        `on_lost` gives the end of a stream whose worker died: the answer begins anew, and what was sent of the first
+        one cannot be taken back.
         """
         ended = False
         try:
@@ -144,7 +146,7 @@ class ForegroundStream:
                     return
                 elif isinstance(entry, Reset):
                     _log.warning("a foreground stream lost its worker", job=self.facts.id.hex)
-                    yield b"".join(on_cut())
+                    yield b"".join(on_lost())
                     return
                 else:
                     yield b"".join(on_event(entry))

@@ -16,7 +16,7 @@ def add_headers(request: Request, headers: dict[str, str]) -> None:
     request.scope.setdefault(_ADDED, {}).update(headers)
 
 
-def headers_of(request: Request) -> dict[str, str]:
+def naming_headers(request: Request) -> dict[str, str]:
     """What is sent with the answer to a request."""
     added: dict[str, str] = request.scope.get(_ADDED, {})
     return added

@@ -91,7 +91,7 @@ async def _foreground_stream(
             lambda: [joined([*stream.open(), *stream.started()])],
             lambda event: [joined(stream.event(event))],
             lambda facts: [joined(stream.close(facts))],
-            lambda: [joined([stream.interrupted()])],
+            on_lost=lambda: [stream.interrupted().data],
         )
     )
 

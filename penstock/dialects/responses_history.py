@@ -1,11 +1,9 @@
 """What a response continues: the conversation of `previous_response_id`, and the earlier items its input refers to.
 
 Both are copied into the stored body when the response is submitted, under a key of our own, so that deleting an earlier
-response, or an end it comes to later, changes nothing for those that continue it. The copy holds items as a caller
-would send them. What a vendor sealed is marked with the provider that did: no other provider takes the seal back.
+response changes nothing for those that continue it. The copy holds items as a caller would send them.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 from penstock.completion import ResultPart
@@ -18,8 +16,6 @@ REFERENCE = "item_reference"
 #: how many responses may follow one another, and the bytes of JSON of the conversation they come to
 MAX_DEPTH = 1000
 MAX_BYTES = 16 * 1024 * 1024
-_SEALS = ("encrypted_content", "signature")
-_MARK = "by"
 
 
 def history_of(body: dict[str, Any]) -> dict[str, Any]:
@@ -34,16 +30,16 @@ def history_of(body: dict[str, Any]) -> dict[str, Any]:
     return history
 
 
-def conversation(facts: JobFacts, provider: str) -> list[dict[str, Any]]:
+def conversation(facts: JobFacts) -> list[dict[str, Any]]:
     """The items that a response continues which follows this one: all before it, its input and its answer.
 
-    Its instructions are not among them. `provider` is the one that answered.
+    Its instructions are not among them.
     """
     history = history_of(facts.body)
     references = history.get("references") or {}
     own = [references.get(item.get("id"), item) if is_reference(item) else item for item in as_items(facts.body)]
     parts = facts.result.parts if facts.result is not None else ()
-    return [*(history.get("items") or ()), *own, *(_answered(facts, index, provider) for index in range(len(parts)))]
+    return [*(history.get("items") or ()), *own, *(_answered(facts, index) for index in range(len(parts)))]
 
 
 def depth(facts: JobFacts) -> int:
@@ -52,15 +48,10 @@ def depth(facts: JobFacts) -> int:
     return found
 
 
-def output_item(facts: JobFacts, index: int, provider: str) -> dict[str, Any] | None:
+def output_item(facts: JobFacts, index: int) -> dict[str, Any] | None:
     """One item of an answer as a caller would send it back; None where there is no such item."""
     parts = facts.result.parts if facts.result is not None else ()
-    return _answered(facts, index, provider) if 0 <= index < len(parts) else None
-
-
-def for_provider(items: Iterable[dict[str, Any]], provider: str) -> list[dict[str, Any]]:
-    """The items without the seals of other providers."""
-    return [item if item.get(_MARK, provider) == provider else _unsealed(item) for item in items]
+    return _answered(facts, index) if 0 <= index < len(parts) else None
 
 
 def as_items(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -74,22 +65,18 @@ def is_reference(item: Any) -> bool:
     return isinstance(item, dict) and item.get("type") == REFERENCE
 
 
-def _answered(facts: JobFacts, index: int, provider: str) -> dict[str, Any]:
+def _answered(facts: JobFacts, index: int) -> dict[str, Any]:
     assert facts.result is not None  # there is a part `index`
     part = facts.result.parts[index]
     if part.kind == "tool_call":
         call = {"call_id": facts.call_id(index, part.id), "name": part.name or "", "arguments": part.text}
-        return {"type": "function_call", **call, **_sealed(part, "signature", provider)}
+        return {"type": "function_call", **call, **_sealed(part, "signature")}
     if part.kind == "reasoning":
         texts = [{"type": "reasoning_text", "text": part.text}] if part.text else []
-        return {"type": "reasoning", "content": texts, **_sealed(part, "encrypted_content", provider)}
+        return {"type": "reasoning", "content": texts, **_sealed(part, "encrypted_content")}
     kind, name = ("output_text", "text") if part.kind == "text" else ("refusal", "refusal")
     return {"type": "message", "role": "assistant", "content": [{"type": kind, name: part.text}]}
 
 
-def _sealed(part: ResultPart, name: str, provider: str) -> dict[str, Any]:
-    return {name: part.signature, _MARK: provider} if part.signature is not None else {}
-
-
-def _unsealed(item: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in item.items() if name not in _SEALS and name != _MARK}
+def _sealed(part: ResultPart, name: str) -> dict[str, Any]:
+    return {name: part.signature} if part.signature is not None else {}

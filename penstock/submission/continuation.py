@@ -10,7 +10,6 @@ from penstock.dialects.facts import JobFacts
 from penstock.dialects.responses_history import MAX_BYTES, MAX_DEPTH
 from penstock.errors import InvalidRequest, NotFound
 from penstock.ids import parse_id
-from penstock.providers.deployments import Deployments
 from penstock.store import jobs
 from penstock.store.database import Database
 from penstock.submission.results import facts_of
@@ -25,11 +24,10 @@ _ITEM_ID = re.compile(r"(?:msg|rs|fc)_([0-9a-f]{32})_([0-9]{1,6})")
 class Continuations:
     """Finds earlier responses. `remember` keeps the last one found, for a file whose lines continue the same one."""
 
-    def __init__(self, database: Database, deployments: Deployments, *, remember: bool = False) -> None:
+    def __init__(self, database: Database, *, remember: bool = False) -> None:
         self._database = database
-        self._deployments = deployments
         self._remember = remember
-        self._last: tuple[tuple[str, UUID], tuple[JobFacts, str] | None] | None = None
+        self._last: tuple[tuple[str, UUID], JobFacts | None] | None = None
 
     async def attach(self, tenant_id: str, dialect: str, body: dict[str, Any]) -> dict[str, Any]:
         """The body to be stored: with the conversation and the items it names, as they are now.
@@ -44,12 +42,14 @@ class Continuations:
         named, wanted = body.get("previous_response_id"), _references(body)
         if not isinstance(named, str) and not wanted:
             return body
-        provider = self._provider(body.get("model"))
         history: dict[str, Any] = {}
         if isinstance(named, str):
-            history |= await self._conversation(tenant_id, named, provider)
+            history |= await self._conversation(tenant_id, named)
         if wanted:
-            history["references"] = await self._referenced(tenant_id, wanted, provider)
+            history["references"] = await self._referenced(tenant_id, wanted)
+        if len(dumps(history)) > MAX_BYTES:
+            param = "input" if named is None else "previous_response_id"
+            raise _refused(f"What the response continues is larger than {MAX_BYTES} bytes.", param)
         return {**body, responses_history.KEY: history}
 
     async def attach_or_note(self, tenant_id: str, dialect: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -60,15 +60,14 @@ class Continuations:
             told = {"message": error.message, "param": error.param, "code": error.code}
             return {**body, responses_history.KEY: {"error": told}}
 
-    async def _conversation(self, tenant_id: str, named: str, provider: str | None) -> dict[str, Any]:
+    async def _conversation(self, tenant_id: str, named: str) -> dict[str, Any]:
         try:
             job_id = parse_id("resp_", named, "response")
         except NotFound:
             raise openai_responses.previous_not_found(named) from None
-        found = await self._find(tenant_id, job_id)
-        if found is None:
+        facts = await self._find(tenant_id, job_id)
+        if facts is None:
             raise openai_responses.previous_not_found(named)
-        facts, answered_by = found
         if not facts.ended:
             raise _refused(f"The response '{named}' is still in progress: continue it when it has ended.")
         if facts.state != "succeeded":
@@ -78,31 +77,27 @@ class Continuations:
         depth = responses_history.depth(facts) + 1
         if depth > MAX_DEPTH:
             raise _refused(f"The conversation is longer than {MAX_DEPTH} responses; send its items in 'input'.")
-        items = responses_history.conversation(facts, answered_by)
-        if len(dumps(items)) > MAX_BYTES:
-            raise _refused(f"The conversation is larger than {MAX_BYTES} bytes.")
-        return {"items": responses_history.for_provider(items, provider or answered_by), "depth": depth}
+        return {"items": responses_history.conversation(facts), "depth": depth}
 
-    async def _referenced(self, tenant_id: str, wanted: list[str], provider: str | None) -> dict[str, Any]:
+    async def _referenced(self, tenant_id: str, wanted: list[str]) -> dict[str, Any]:
         """The items that can be found; what is missing is told when the input is read."""
         places = {item_id: (UUID(hex=m[1]), int(m[2])) for item_id in wanted if (m := _ITEM_ID.fullmatch(item_id))}
         owners = {job_id for job_id, _ in places.values()}
         if len(owners) > MAX_REFERENCED:
-            message = f"The input refers to items of more than {MAX_REFERENCED} responses."
-            raise InvalidRequest(message, param="input", code="invalid_value")
+            raise _refused(f"The input refers to items of more than {MAX_REFERENCED} responses.", "input")
         answers = {job_id: await self._find(tenant_id, job_id) for job_id in owners}
         items = {}
         for item_id, (job_id, index) in places.items():
-            found = answers[job_id]
-            if found is None or found[0].state != "succeeded":
+            facts = answers[job_id]
+            if facts is None or facts.state != "succeeded":
                 continue
-            item = responses_history.output_item(found[0], index, found[1])
+            item = responses_history.output_item(facts, index)
             if item is not None:
-                items[item_id] = responses_history.for_provider([item], provider or found[1])[0]
+                items[item_id] = item
         return items
 
-    async def _find(self, tenant_id: str, job_id: UUID) -> tuple[JobFacts, str] | None:
-        """A response that this tenant could also retrieve and that was to be stored, and the provider that answered."""
+    async def _find(self, tenant_id: str, job_id: UUID) -> JobFacts | None:
+        """A response that this tenant could also retrieve and that was to be stored."""
         key = (tenant_id, job_id)
         if self._last is not None and self._last[0] == key:
             return self._last[1]
@@ -110,17 +105,10 @@ class Continuations:
         found = None
         if row is not None and row.dialect == DIALECT and row.batch_id is None:
             facts = facts_of(row)
-            deployment = self._deployments.get(row.deployment)
-            if facts.body.get("store") is not False:
-                found = facts, deployment.provider if deployment is not None else ""
-        if self._remember and (found is None or found[0].ended):
+            found = facts if facts.body.get("store") is not False else None
+        if self._remember and (found is None or found.ended):
             self._last = key, found
         return found
-
-    def _provider(self, model: Any) -> str | None:
-        """The provider that a model's requests go to first; None where there is no such model."""
-        known = isinstance(model, str) and model in self._deployments
-        return self._deployments.plan(model).deployment.provider if known else None
 
 
 def _references(body: dict[str, Any]) -> list[str]:
@@ -131,5 +119,5 @@ def _references(body: dict[str, Any]) -> list[str]:
     return [item_id for item_id in ids if isinstance(item_id, str)]
 
 
-def _refused(message: str) -> InvalidRequest:
-    return InvalidRequest(message, param="previous_response_id", code="invalid_value")
+def _refused(message: str, param: str = "previous_response_id") -> InvalidRequest:
+    return InvalidRequest(message, param=param, code="invalid_value")

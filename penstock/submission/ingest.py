@@ -140,7 +140,7 @@ class Ingest:
         skip = position = batch.ingested_to
         flow_ids: dict[str, int] = {}
         page: list[BatchLine] = []
-        continued, history = Continuations(self._database, self._deployments, remember=True), 0
+        continued, history = Continuations(self._database, remember=True), 0
         dialect = registry.for_endpoint(batch.endpoint).name
         async for line in self._read(batch, lease):
             if isinstance(line, LineError):

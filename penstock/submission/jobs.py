@@ -46,7 +46,7 @@ class Submission:
         self._doorbell = doorbell
         self._deployments = deployments
         self._flow_ids = FlowIds(database, config)
-        self._continuations = Continuations(database, deployments)
+        self._continuations = Continuations(database)
 
     async def prepare(
         self, tenant_id: str, tier: str, dialect: str, body: dict[str, Any], *, interactive: bool, stream: bool

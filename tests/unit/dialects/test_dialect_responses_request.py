@@ -23,7 +23,7 @@ from penstock.completion import (
     ToolResult,
 )
 from penstock.dialects.openai_responses import input_items, parse, render
-from penstock.dialects.responses_history import KEY, conversation, depth, for_provider, output_item
+from penstock.dialects.responses_history import KEY, conversation, depth, output_item
 from penstock.errors import InvalidRequest
 
 BODY: dict[str, Any] = {"model": "m", "input": "Hi"}
@@ -114,30 +114,22 @@ def test_seals_are_told_where_they_are_asked_for_and_come_back():
 def test_a_conversation_is_all_before_it_its_input_and_its_answer():
     one = ended(pending(BODY | {"instructions": "x"}), SEALED_ANSWER, "tool_calls")
     result = {"type": "function_call_output", "call_id": "c", "output": "42"}
-    history = {"items": conversation(one, "p"), "depth": depth(one) + 1}
+    history = {"items": conversation(one), "depth": depth(one) + 1}
     body = items(result) | {"previous_response_id": "resp_1", KEY: history}
     said = Message("assistant", (Reasoning("hm", "s0"), Text("Looking."), ToolCall("c", "f", "{}", "s2")))
     told = (HI, said, Message("tool", (ToolResult("c", "42"),)))
     assert parse(body).messages == told
     two = ended(pending(body), [PartStarted(0, "text"), PartDelta(0, "42.")])
-    third = BODY | {"input": "Thanks", "previous_response_id": "resp_2", KEY: {"items": conversation(two, "q")}}
+    third = BODY | {"input": "Thanks", "previous_response_id": "resp_2", KEY: {"items": conversation(two)}}
     thanks = Message("user", (Text("Thanks"),))
     assert parse(third).messages == (*told, Message("assistant", (Text("42."),)), thanks)
     assert depth(two) == 1
 
 
-def test_another_provider_is_not_given_a_seal():
-    one = ended(pending(), SEALED_ANSWER, "tool_calls")
-    same, other = (for_provider(conversation(one, "p"), name) for name in ("p", "q"))
-    assert same == conversation(one, "p")
-    said = parse(BODY | {"previous_response_id": "resp_1", KEY: {"items": other}}).messages[1]
-    assert said == Message("assistant", (Reasoning("hm"), Text("Looking."), ToolCall("c", "f", "{}")))
-
-
 def test_references_stand_for_items_of_earlier_answers():
     one = ended(pending(), ANSWER, "tool_calls")
-    found = {f"fc_{one.id.hex}_2": output_item(one, 2, "p")}
-    assert output_item(one, 3, "p") is output_item(pending(), 0, "p") is None
+    found = {f"fc_{one.id.hex}_2": output_item(one, 2)}
+    assert output_item(one, 3) is output_item(pending(), 0) is None
     reference = {"type": "item_reference", "id": f"fc_{one.id.hex}_2"}
     result = {"type": "function_call_output", "call_id": "c", "output": "42"}
     body = items({"role": "user", "content": "Hi"}, reference, result) | {KEY: {"references": found}}
@@ -147,7 +139,7 @@ def test_references_stand_for_items_of_earlier_answers():
     assert (listed[1]["type"], listed[1]["id"]) == ("function_call", f"fc_{one.id.hex}_2")
     for item in listed:
         _ITEM.validate_python(item)
-    assert parse(BODY | {"previous_response_id": "r", KEY: {"items": conversation(ended(pending(body), []), "p")}})
+    assert parse(BODY | {"previous_response_id": "r", KEY: {"items": conversation(ended(pending(body), []))}})
 
 
 def test_files_and_pictures_from_tools():
