@@ -48,7 +48,7 @@ def check_depth(value: Any) -> None:
         ValueError: objects and arrays stand more than `MAX_DEPTH` deep in one another.
     """
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [
             inner
             for outer in level
