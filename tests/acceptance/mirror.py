@@ -1,6 +1,7 @@
 """A provider of chat completions that keeps what it was asked, so that a test can see what a model was told.
 
-It answers `ok`, thinks `hm` where the last message says `THINK`, and calls the tool `f` where that says `CALL`.
+It answers `ok`, thinks `hm` where the last message says `THINK`, and calls the tool `f` where that says `CALL`. Where it
+says `HALVES`, a streamed `ok` is followed by a character of which each chunk holds one half.
 """
 
 import json
@@ -53,8 +54,10 @@ def mirroring() -> Iterator[Mirror]:
             end = {"finish_reason": "tool_calls" if "tool_calls" in message else "stop"}
             usage = {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
             if body.get("stream"):
-                chunks = ({"choices": [{"index": 0, "delta": message}]}, {"choices": [{"index": 0, "delta": {}} | end]})
-                frames = [_HEAD | chunk | {"usage": usage} for chunk in chunks]
+                halves = ["\ud83d", "\udc69"] if "HALVES" in json.dumps(body["messages"][-1]) else []
+                deltas = [message, *({"content": half} for half in halves)]
+                choices = [{"index": 0, "delta": delta} for delta in deltas] + [{"index": 0, "delta": {}} | end]
+                frames = [_HEAD | {"choices": [choice], "usage": usage} for choice in choices]
                 text = "".join(f"data: {json.dumps(frame)}\n\n" for frame in frames) + "data: [DONE]\n\n"
                 self._send(text, "text/event-stream")
             else:

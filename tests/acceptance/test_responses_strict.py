@@ -189,6 +189,15 @@ def test_a_stream_can_be_resumed_from_every_number(strict: openai.OpenAI):
     assert numbered(strict.responses.retrieve(response_id, stream=True, starting_after=19)) == whole[20:]
 
 
+def test_a_character_that_a_provider_sends_in_halves(strict: openai.OpenAI):
+    live = list(strict.responses.create(model="mirror", input="HALVES", background=True, stream=True))
+    assert "".join(event.delta for event in live if event.type == "response.output_text.delta") == "ok👩"
+    final = live[-1]
+    assert final.type == "response.completed"
+    assert final.response.output_text == "ok👩"
+    assert numbered(strict.responses.retrieve(final.response.id, stream=True)) == numbered(live)
+
+
 def test_what_is_not_stored(strict: openai.OpenAI, stack: Stack):
     background = wait(strict, strict.responses.create(model="fast", input="hi", background=True, store=False).id)
     assert (background.status, background.to_dict()["store"]) == ("completed", False)
