@@ -12,6 +12,7 @@ from api.anthropic import messages
 from api.auth import Keys
 from api.jobs import routes as jobs
 from api.openai import batches, chat, files, responses
+from api.paths import TrailingSlash
 from api.response_headers import ResponseHeaders
 from api.services import open_services
 from api.webhooks import callbacks, deliveries, endpoints
@@ -37,5 +38,6 @@ def create_app(settings: Settings) -> FastAPI:
     ):  # fmt: skip
         app.include_router(router)
     errors.add_handlers(app)
+    app.add_middleware(TrailingSlash)
     app.add_middleware(ResponseHeaders)
     return app

@@ -1,35 +1,49 @@
 """How requests are read: a JSON object, or a clear 400."""
 
+import re
 from typing import Any
 
 from fastapi import Request
 
-from penstock.completion.encoding import loads
+from penstock.completion.encoding import check_depth, loads
 from penstock.errors import InvalidRequest, PayloadTooLarge
 
 #: a single request may carry pictures, but not a data set
 MAX_BODY_BYTES = 64 * 1024 * 1024
+
+_INTEGER = re.compile("-?[0-9]{1,18}")
 
 
 async def json_object(request: Request) -> dict[str, Any]:
     """The body of a request.
 
     Raises:
-        InvalidRequest: it is not a JSON object.
+        InvalidRequest: it is not a JSON object, or one nested too deeply.
         PayloadTooLarge: it is larger than `MAX_BODY_BYTES`.
     """
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
+        raise _too_large()
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
         if len(data) > MAX_BODY_BYTES:
-            raise PayloadTooLarge(f"The request is larger than the limit of {MAX_BODY_BYTES} bytes.")
+            raise _too_large()
     try:
         value = loads(bytes(data))
     except ValueError:
         raise InvalidRequest("We could not parse the JSON body of your request.") from None
     if not isinstance(value, dict):
         raise InvalidRequest("The JSON body of your request must be an object.")
+    try:
+        check_depth(value)
+    except ValueError as error:
+        raise InvalidRequest(f"The body of your request cannot be read: {error}.") from None
     return value
+
+
+def _too_large() -> PayloadTooLarge:
+    return PayloadTooLarge(f"The request is larger than the limit of {MAX_BODY_BYTES} bytes.")
 
 
 def query_integer(request: Request, name: str, default: int | None, *, low: int, high: int) -> int | None:
@@ -41,10 +55,21 @@ def query_integer(request: Request, name: str, default: int | None, *, low: int,
     text = request.query_params.get(name)
     if text is None:
         return default
-    try:
-        value = int(text)
-    except ValueError:
-        raise InvalidRequest(f"'{name}' must be an integer.", param=name, code="invalid_type") from None
+    if not _INTEGER.fullmatch(text):
+        raise InvalidRequest(f"'{name}' must be an integer.", param=name, code="invalid_type")
+    value = int(text)
     if not low <= value <= high:
         raise InvalidRequest(f"'{name}' must be between {low} and {high}.", param=name, code="invalid_value")
     return value
+
+
+def query_word(request: Request, name: str, allowed: tuple[str, ...]) -> str:
+    """One word out of a few in the query string; the first of them where it is left out.
+
+    Raises:
+        InvalidRequest: it is none of them.
+    """
+    text = request.query_params.get(name, allowed[0])
+    if text not in allowed:
+        raise InvalidRequest(f"'{name}' must be one of {', '.join(allowed)}.", param=name, code="invalid_value")
+    return text

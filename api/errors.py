@@ -1,5 +1,7 @@
 """Errors at the door: everything that goes wrong leaves in the envelope of the vendor whose client is asking."""
 
+import math
+
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -10,7 +12,7 @@ from api.replies import json_reply
 from api.response_headers import naming_headers, request_id
 from api.vendors import speaks_anthropic
 from penstock.dialects import anthropic_messages, openai_errors
-from penstock.errors import InvalidRequest, NotFound, PenstockError, Unavailable, error_to_json
+from penstock.errors import InvalidRequest, NotFound, PenstockError, Unavailable, Unstorable, error_to_json
 from penstock.redis import RedisError
 
 _log = structlog.get_logger()
@@ -21,6 +23,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(PenstockError, _penstock)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(Unstorable, _unstorable)
     app.add_exception_handler(RedisError, _away)
     app.add_exception_handler(Exception, _fault)
 
@@ -28,10 +31,12 @@ def add_handlers(app: FastAPI) -> None:
 def reply(request: Request, error: PenstockError) -> Response:
     """An error as an HTTP response."""
     headers = {}
-    if error.retry_after is not None:
+    if error.hopeless or error.code == "insufficient_quota":
+        headers = {"x-should-retry": "false"}
+    elif error.retry_after is not None or error.status in {429, 503}:
         # more than two minutes makes the OpenAI SDK give up at once, and Anthropic's sleep that long
-        wait = min(max(error.retry_after, 0.001), 120.0)
-        headers = {"retry-after": str(max(1, round(wait))), "retry-after-ms": str(int(wait * 1000))}
+        wait = min(max(error.retry_after or 1.0, 0.001), 120.0)
+        headers = {"retry-after": str(max(1, round(wait))), "retry-after-ms": str(math.ceil(wait * 1000))}
     told = error_to_json(error)
     if speaks_anthropic(request.scope):
         body = anthropic_messages.render_error(told, request_id(request))
@@ -60,6 +65,10 @@ async def _validation(request: Request, error: Exception) -> Response:
     param = ".".join(str(part) for part in problem["loc"][1:]) or None
     wrong = InvalidRequest(f"Invalid value for '{param}': {problem['msg']}", param=param, code="invalid_value")
     return reply(request, wrong)
+
+
+async def _unstorable(request: Request, _: Exception) -> Response:
+    return reply(request, InvalidRequest("The request holds a character or a number that cannot be stored."))
 
 
 async def _away(request: Request, error: Exception) -> Response:

@@ -58,9 +58,13 @@ def successful(facts: JobFacts) -> JobFacts:
 
 
 class ForegroundStream:
-    """A streamed foreground call. `open` raises what fails early; `frames` gives the rest."""
+    """A streamed foreground call. `open` raises what fails early; `frames` gives the rest.
 
-    def __init__(self, services: Services, request: Request, principal: Principal) -> None:
+    Without `keep` the job is deleted at its end, before that is told.
+    """
+
+    def __init__(self, services: Services, request: Request, principal: Principal, *, keep: bool = True) -> None:
+        self._keep = keep
         self._services = services
         self._request = request
         self._principal = principal
@@ -136,7 +140,10 @@ class ForegroundStream:
                     yield b"".join(on_start())
                 elif isinstance(entry, Ended):
                     ended = True
-                    yield b"".join(on_end(await self.load()))
+                    facts = await self.load()
+                    if not self._keep:
+                        await jobs.delete(self._services.database, self._principal.tenant_id, facts.id)
+                    yield b"".join(on_end(facts))
                     return
                 elif isinstance(entry, Reset):
                     _log.warning("a foreground stream lost its worker", job=self.facts.id.hex)

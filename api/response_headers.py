@@ -1,5 +1,6 @@
-"""Headers that every response carries, good or bad: a request id of its own, and what a route wants told."""
+"""Headers that every response carries, good or bad: a request id of its own, its time, and what a route wants told."""
 
+import time
 from typing import Any
 
 from fastapi import Request
@@ -10,6 +11,7 @@ from penstock.ids import new_id, public_id
 
 _ADDED = "response_headers"
 _REQUEST_ID = "request_id"
+_BEGAN = "request_began"
 
 
 def add_headers(request: Request, headers: dict[str, str]) -> None:
@@ -29,7 +31,7 @@ def naming_headers(request: Request) -> dict[str, str]:
 
 
 class ResponseHeaders:
-    """ASGI middleware that adds `x-request-id`, for Anthropic's clients `request-id`, and what `add_headers` got."""
+    """ASGI middleware that adds `x-request-id`, what each vendor's clients read too, and what `add_headers` got."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -39,6 +41,7 @@ class ResponseHeaders:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         scope[_REQUEST_ID] = public_id("req_", new_id())
+        scope[_BEGAN] = time.monotonic()
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -50,5 +53,9 @@ class ResponseHeaders:
 
 
 def _headers(scope: Scope) -> dict[str, str]:
-    names = ("x-request-id", "request-id") if speaks_anthropic(scope) else ("x-request-id",)
-    return {**dict.fromkeys(names, scope[_REQUEST_ID]), **scope.get(_ADDED, {})}
+    named = {"x-request-id": scope[_REQUEST_ID]}
+    if speaks_anthropic(scope):
+        named["request-id"] = scope[_REQUEST_ID]
+    else:
+        named["openai-processing-ms"] = str(int((time.monotonic() - scope[_BEGAN]) * 1000))
+    return {**named, **scope.get(_ADDED, {})}

@@ -46,6 +46,8 @@ class PenstockError(Exception):
     code: str | None = None
     #: seconds after which asking again may help, where that is known
     retry_after: float | None = None
+    #: asking again cannot help, although clients ask again after errors of this status
+    hopeless: bool = False
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -105,6 +107,7 @@ class Conflict(PenstockError):
     """Raised when the request contradicts an earlier one (a reused Idempotency-Key)."""
 
     status = 409
+    hopeless = True
 
 
 class PayloadTooLarge(PenstockError):
@@ -191,6 +194,8 @@ class ProviderContentRefused(ProviderRejected):
 class ProviderUnauthorized(ProviderError):
     """Raised when the provider refuses our credentials."""
 
+    hopeless = True
+
     fallback_reason = "unauthorized"
 
 
@@ -250,9 +255,13 @@ def error_to_json(error: PenstockError) -> dict[str, Any]:
     }
 
 
+_HOPELESS = {Conflict.__name__, ProviderUnauthorized.__name__}
+
+
 def stored_error(value: dict[str, Any]) -> PenstockError:
-    """An error of the stored form, to be raised again; it keeps its status, message, param, code and `retry_after`."""
+    """An error of the stored form, to be raised again with all that a caller is told of it."""
     error = PenstockError(value["message"], param=value["param"], code=value["code"])
     error.status = value["status"]
     error.retry_after = value["retry_after"]
+    error.hopeless = value["type"] in _HOPELESS
     return error

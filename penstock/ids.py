@@ -4,11 +4,14 @@ Version 7 sorts by time of creation (RFC 9562), so an id is also an age.
 """
 
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator
 
 from penstock.errors import NotFound
+
+_DIGITS = re.compile("[0-9a-f]{32}")
 
 
 def new_id() -> uuid.UUID:
@@ -44,9 +47,6 @@ def parse_id(prefix: str, text: str, noun: str) -> uuid.UUID:
         NotFound: the text is not such an id, and so names nothing.
     """
     digits = text.removeprefix(prefix)
-    if text.startswith(prefix) and len(digits) == 32:
-        try:
-            return uuid.UUID(hex=digits)
-        except ValueError:
-            pass
+    if text.startswith(prefix) and _DIGITS.fullmatch(digits):
+        return uuid.UUID(hex=digits)
     raise NotFound(f"No {noun} found with id '{text}'.")

@@ -89,6 +89,7 @@ async def serve(settings: Settings) -> None:
         every(2.0, leading, sweeps.find_dead_workers),
         every(10.0, leading, sweeps.wake_flows),
         every(60.0, leading, sweeps.prune_webhooks),
+        every(600.0, leading, sweeps.forget_idempotency_keys),
         deliverer.run(stop, None),
     ]
     loop = asyncio.get_running_loop()

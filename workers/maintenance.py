@@ -13,7 +13,7 @@ from penstock.configuration import Config
 from penstock.errors import Unavailable
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
-from penstock.store import backlog, batches, flows, jobs, webhook_log, workers
+from penstock.store import backlog, batches, flows, idempotency, jobs, webhook_log, workers
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.submission.doorbells import order_stop
@@ -106,6 +106,11 @@ class Maintenance:
             await asyncio.sleep(0)
         if removed:
             _log.info("old webhook events were removed", events=removed)
+
+    async def forget_idempotency_keys(self) -> None:
+        """Remove what is remembered of requests long ago, some at a time."""
+        while await idempotency.prune(self.database):
+            await asyncio.sleep(0)
 
 
 async def every(seconds: float, leading: asyncio.Event, sweep: Callable[[], Awaitable[None]]) -> None:

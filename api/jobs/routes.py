@@ -8,6 +8,7 @@ from fastapi.responses import Response
 
 from api.auth import authenticate
 from api.bodies import json_object
+from api.idempotency import key_of, made_before
 from api.jobs.attempts import render_attempts
 from api.replies import event_stream, json_reply
 from api.services import Services
@@ -15,14 +16,16 @@ from api.watch import Watch, cancel, load
 from penstock.dialects import job as dialect
 from penstock.dialects import registry
 from penstock.errors import InvalidRequest
-from penstock.ids import parse_id
+from penstock.ids import parse_id, public_id
 from penstock.store import attempts, jobs
+from penstock.store.idempotency import Repeated
 from penstock.store.jobs import JobRow
 from penstock.streams.entries import Ended, Reset, Started
 from penstock.submission.results import facts_of
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
+_ROUTE = "/v1/jobs"
 DIALECTS = registry.names()
 
 
@@ -32,17 +35,24 @@ async def create(request: Request) -> Response:
     principal = await authenticate(request)
     services: Services = request.app.state.services
     body = await json_object(request)
-    submitted = await services.submission.prepare(
-        principal.tenant_id,
-        principal.tier,
-        "job",
-        body,
-        interactive=False,
-        stream=body.get("stream") is True,
-        callback_url=await services.webhooks.callback_url(principal.tenant_id, body.get("callback_url")),
-    )
-    await services.submission.store(submitted)
-    row = await load(services, principal.tenant_id, submitted.job.id, DIALECTS, "")
+    key = key_of(request, principal, _ROUTE, body)
+    job_id = await made_before(services, key)
+    if job_id is None:
+        submitted = await services.submission.prepare(
+            principal.tenant_id,
+            principal.tier,
+            "job",
+            body,
+            interactive=False,
+            stream=body.get("stream") is True,
+            callback_url=await services.webhooks.callback_url(principal.tenant_id, body.get("callback_url")),
+        )
+        job_id = submitted.job.id
+        try:
+            await services.submission.store(submitted, key)
+        except Repeated as repeated:
+            job_id = repeated.object_id
+    row = await load(services, principal.tenant_id, job_id, DIALECTS, public_id("job_", job_id))
     return await _reply(services, row, status=202)
 
 

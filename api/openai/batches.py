@@ -8,6 +8,7 @@ from fastapi.responses import Response
 
 from api.auth import authenticate
 from api.bodies import json_object, query_integer
+from api.idempotency import key_of, made_before
 from api.openai.files import find as find_file
 from api.openai.files import page_of
 from api.replies import json_reply
@@ -18,10 +19,12 @@ from penstock.errors import InvalidRequest, NotFound, Unavailable
 from penstock.ids import parse_id, public_id
 from penstock.store import batches
 from penstock.store.batches import Batch
+from penstock.store.idempotency import Repeated
 from penstock.submission.doorbells import order_stop, wake_dispatcher
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
+_ROUTE = "/v1/batches"
 WINDOWS = {"24h": 24 * 3600}
 _TIMES = (
     "created_at", "in_progress_at", "expires_at", "finalizing_at", "completed_at", "failed_at", "expired_at",
@@ -37,6 +40,10 @@ async def create(request: Request) -> Response:
     principal = await authenticate(request)
     services: Services = request.app.state.services
     body = await json_object(request)
+    key = key_of(request, principal, _ROUTE, body)
+    found = await made_before(services, key)
+    if found is not None:
+        return json_reply(render(await _find(services, principal.tenant_id, public_id("batch_", found))))
     for name in ("input_file_id", "endpoint", "completion_window"):
         if body.get(name) is None:
             message = f"Missing required parameter: '{name}'."
@@ -58,16 +65,21 @@ async def create(request: Request) -> Response:
         raise InvalidRequest(
             f"The file's purpose is '{file.purpose}', not 'batch'.", param="input_file_id", code="invalid_value"
         )
-    batch = await batches.insert(
-        services.database,
-        tenant_id=principal.tenant_id,
-        endpoint=body["endpoint"],
-        input_file_id=file.id,
-        window_seconds=WINDOWS[body["completion_window"]],
-        output_expires_seconds=_output_expiry(body.get("output_expires_after")),
-        metadata=checked_metadata(body.get("metadata")),
-        callback_url=await services.webhooks.callback_url(principal.tenant_id, body.get("callback_url")),
-    )
+    try:
+        batch = await batches.insert(
+            services.database,
+            tenant_id=principal.tenant_id,
+            endpoint=body["endpoint"],
+            input_file_id=file.id,
+            window_seconds=WINDOWS[body["completion_window"]],
+            output_expires_seconds=_output_expiry(body.get("output_expires_after")),
+            metadata=checked_metadata(body.get("metadata")),
+            callback_url=await services.webhooks.callback_url(principal.tenant_id, body.get("callback_url")),
+            key=key,
+        )
+    except Repeated as repeated:
+        batch_id = public_id("batch_", repeated.object_id)
+        return json_reply(render(await _find(services, principal.tenant_id, batch_id)))
     try:
         await services.doorbell.ring_ingest(batch.id)
     except Unavailable:

@@ -28,4 +28,5 @@ async def create(request: Request) -> Response:
     include_usage = isinstance(options, dict) and bool(options.get("include_usage"))
     foreground = ForegroundStream(services, request, principal)
     stream = openai_chat.ChatStream(await foreground.open(DIALECT, body), include_usage=include_usage)
-    return event_stream(foreground.frames(stream.open, stream.event, stream.close))
+    frames = foreground.frames(stream.open, stream.event, stream.close, on_lost=stream.interrupted)
+    return event_stream(frames)

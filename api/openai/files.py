@@ -1,5 +1,6 @@
 """`/v1/files` (contract §2)."""
 
+import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -7,18 +8,21 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.datastructures import UploadFile
 
-from api.auth import authenticate
+from api.auth import Principal, authenticate
 from api.bodies import query_integer
+from api.idempotency import has_key, key_of, made_before
 from api.replies import json_reply
 from api.services import Services
 from penstock.errors import InvalidRequest, NotFound, PayloadTooLarge
 from penstock.ids import parse_id, public_id
 from penstock.store import files
 from penstock.store.files import File
+from penstock.store.idempotency import IdempotencyKey, Repeated
 from penstock.submission.results import file_content
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
+_ROUTE = "/v1/files"
 PURPOSES = ("batch", "assistants", "fine-tune", "vision", "user_data", "evals")
 _READ_BYTES = 1 << 20
 _BATCH_EXPIRES_SECONDS = 30 * 24 * 3600
@@ -45,16 +49,36 @@ async def create(request: Request) -> Response:
             raise InvalidRequest(message, param="purpose", code="invalid_value")
         if not isinstance(upload, UploadFile):
             raise _missing("file")
-        file = await files.insert(
-            services.database,
-            tenant_id=principal.tenant_id,
-            purpose=purpose,
-            filename=(upload.filename or "upload").replace("\0", ""),
-            content=_content(upload),
-            expires_seconds=_expiry(form, purpose),
-            max_bytes=limit,
-        )
+        name, expires = (upload.filename or "upload").replace("\0", ""), _expiry(form, purpose)
+        key = await _key(request, principal, [purpose, name, expires], upload)
+        found = await made_before(services, key)
+        if found is not None:
+            return json_reply(render(await find(services, principal.tenant_id, public_id("file-", found))))
+        try:
+            file = await files.insert(
+                services.database,
+                tenant_id=principal.tenant_id,
+                purpose=purpose,
+                filename=name,
+                content=_content(upload),
+                expires_seconds=expires,
+                max_bytes=limit,
+                key=key,
+            )
+        except Repeated as repeated:
+            file = await find(services, principal.tenant_id, public_id("file-", repeated.object_id))
     return json_reply(render(file))
+
+
+async def _key(request: Request, principal: Principal, fields: list[Any], upload: UploadFile) -> IdempotencyKey | None:
+    """The Idempotency-Key of an upload: two are the same when their fields and bytes are."""
+    if not has_key(request):
+        return None
+    digest = hashlib.sha256()
+    async for piece in _content(upload):
+        digest.update(piece)
+    await upload.seek(0)
+    return key_of(request, principal, _ROUTE, fields, digest.digest())
 
 
 @router.get("")

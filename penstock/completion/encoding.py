@@ -12,6 +12,8 @@ import orjson
 
 #: below this many bytes compression costs more than it saves
 COMPRESS_FROM = 1024
+#: Python's own encoder and everything recursive gives up near a thousand frames, wherever that may be
+MAX_DEPTH = 256
 _ZLIB_FIRST_BYTE = 0x78
 
 
@@ -37,6 +39,26 @@ def loads(data: bytes | str) -> Any:
             return json.loads(text, parse_constant=_no_constant)
         except RecursionError as error:
             raise ValueError("the JSON is nested too deeply") from error
+
+
+def check_depth(value: Any) -> None:
+    """See that a value read from JSON can be handled by everything that walks it.
+
+    Raises:
+        ValueError: objects and arrays stand more than `MAX_DEPTH` deep in one another.
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise ValueError(f"the JSON is nested more than {MAX_DEPTH} levels deep")
 
 
 def dumps(value: Any) -> bytes:

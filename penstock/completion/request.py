@@ -69,3 +69,5 @@ class CompletionRequest:
     #: fields of the caller's own dialect that have no neutral meaning; forwarded where the wire format is the same.
     #: Those of Anthropic's dialect stand together under `anthropic`: OpenAI's servers would refuse them.
     extra: dict[str, Any] = field(default_factory=dict)
+    #: fields of OpenAI's Responses that only that wire format knows; no other is told of them
+    responses_only: dict[str, Any] = field(default_factory=dict)

@@ -67,7 +67,7 @@ def _choice(facts: JobFacts, result: CompletionResult, number: int) -> dict[str,
     spoken = {kind: _joined(result, [p for p in parts if p[1].kind == kind]) for kind in _SPOKEN}
     return {
         "index": number,
-        "message": _message(spoken, [_call(facts, *p) for p in parts if p[1].kind == "tool_call"]),
+        "message": _message(spoken, [_call(facts, *p) for p in parts if p[1].kind == "tool_call"], _details(parts)),
         "logprobs": _logprobs(spoken),
         "finish_reason": FINISH_REASONS[result.finish_reasons[number]],
     }
@@ -86,10 +86,30 @@ def _joined(result: CompletionResult, parts: list[tuple[int, ResultPart]]) -> _S
 
 def _call(facts: JobFacts, index: int, part: ResultPart) -> dict[str, Any]:
     function = {"name": part.name or "", "arguments": part.text}
-    return {"id": facts.call_id(index, part.id), "type": "function", "function": function}
+    seal = call_seal(part.signature) if part.signature is not None else {}
+    return {"id": facts.call_id(index, part.id), "type": "function", "function": function, **seal}
 
 
-def _message(spoken: dict[str, _Spoken | None], calls: list[dict[str, Any]]) -> dict[str, Any]:
+def call_seal(signature: str) -> dict[str, Any]:
+    """Where the seal of a tool call stands (see `chat_messages`)."""
+    return {"extra_content": {"google": {"thought_signature": signature}}}
+
+
+def detail(index: int, text: str, signature: str) -> dict[str, Any]:
+    """A sealed thought (see `chat_messages`); one without text was given encrypted."""
+    if not text:
+        return {"index": index, "type": "reasoning.encrypted", "data": signature}
+    return {"index": index, "type": "reasoning.text", "text": text, "signature": signature}
+
+
+def _details(parts: list[tuple[int, ResultPart]]) -> list[dict[str, Any]]:
+    sealed = [(p.text, p.signature) for _, p in parts if p.kind == "reasoning" and p.signature is not None]
+    return [detail(index, *thought) for index, thought in enumerate(sealed)]
+
+
+def _message(
+    spoken: dict[str, _Spoken | None], calls: list[dict[str, Any]], details: list[dict[str, Any]]
+) -> dict[str, Any]:
     text, reasoning, refusal = (spoken[kind] for kind in _SPOKEN)
     message: dict[str, Any] = {
         "role": "assistant",
@@ -98,6 +118,8 @@ def _message(spoken: dict[str, _Spoken | None], calls: list[dict[str, Any]]) -> 
     }
     if reasoning:
         message["reasoning_content"] = reasoning[0]
+    if details:
+        message["reasoning_details"] = details
     if calls:
         message["tool_calls"] = calls
     return message

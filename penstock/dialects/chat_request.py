@@ -19,7 +19,7 @@ from penstock.dialects.fields import (
     wrong_type,
     wrong_value,
 )
-from penstock.dialects.openai_fields import MAX_TOP_LOGPROBS, answer_format, function, tool_choice
+from penstock.dialects.openai_fields import EFFORTS, MAX_TOP_LOGPROBS, answer_format, function, tool_choice
 
 MAX_CHOICES = 128
 #: what is read here, and what concerns the caller and this service only; all else may mean something to a provider
@@ -50,6 +50,10 @@ def parse(body: dict[str, Any]) -> CompletionRequest:
     wanted = mapping(body, "response_format")
     max_tokens = integer(body, "max_tokens", 1)
     max_completion_tokens = integer(body, "max_completion_tokens", 1)
+    effort: Any = string(body, "reasoning_effort")
+    extra = {name: value for name, value in body.items() if name not in _NOT_EXTRA and value is not None}
+    if effort in EFFORTS:
+        del extra["reasoning_effort"]
     return CompletionRequest(
         model=model,
         messages=read_messages(messages),
@@ -69,9 +73,11 @@ def parse(body: dict[str, Any]) -> CompletionRequest:
         tool_choice=tool_choice(body, tools, nested=True),
         parallel_tool_calls=boolean(body, "parallel_tool_calls") if tools else None,
         response_format=answer_format(wanted, "response_format.", nested=True) if wanted is not None else None,
+        # a word of a server's own is left to that server
+        reasoning_effort=effort if effort in EFFORTS else None,
         user=string(body, "user"),
         fallback=fallback(body),
-        extra={name: value for name, value in body.items() if name not in _NOT_EXTRA and value is not None},
+        extra=extra,
     )
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from penstock.completion import PartDelta, PartStarted
 from penstock.completion.encoding import dumps
-from penstock.dialects.chat_object import FINISH_REASONS, head, usage
+from penstock.dialects.chat_object import FINISH_REASONS, call_seal, detail, head, usage
 from penstock.dialects.facts import JobFacts
 from penstock.dialects.openai_errors import envelope
+from penstock.errors import PenstockError, error_to_json
 
 #: the field of a delta that carries each kind of text
 _FIELDS = {"text": "content", "reasoning": "reasoning_content", "refusal": "refusal"}
@@ -25,6 +26,9 @@ class ChatStream:
         #: of every part: what it is, its choice, and which of that choice's tool calls
         self._parts: list[tuple[PartStarted, int]] = []
         self._calls: dict[int, int] = {}
+        #: the thoughts so far, by part, and how many were sealed, by choice: a seal is told with what it seals
+        self._thoughts: dict[int, str] = {}
+        self._sealed: dict[int, int] = {}
 
     def open(self) -> list[bytes]:
         """The first delta of every choice asked for, with its role. A second call gives nothing."""
@@ -36,6 +40,10 @@ class ChatStream:
         if isinstance(event, PartStarted):
             return self._start(event)
         part, call = self._parts[event.part]
+        if event.signature is not None:
+            return self._seal(part, call, event.signature)
+        if part.kind == "reasoning":
+            self._thoughts[event.part] = self._thoughts.get(event.part, "") + event.text
         if part.kind == "tool_call":
             if not event.text:
                 return []
@@ -65,6 +73,22 @@ class ChatStream:
         if self._include_usage:
             frames.append(_frame({**self._head, "choices": [], "usage": usage(result.usage)}))
         return [*frames, b"data: [DONE]\n\n"]
+
+    def interrupted(self) -> list[bytes]:
+        """The frame that says that this stream cannot go on; no `[DONE]` follows."""
+        message = "The stream was interrupted: the work on this completion began again."
+        return [_frame(envelope(error_to_json(PenstockError(message))))]
+
+    def _seal(self, part: PartStarted, call: int, signature: str) -> list[bytes]:
+        if part.kind == "tool_call":
+            told = {"index": call, "function": {"arguments": ""}, **call_seal(signature)}
+            return [self._delta(part.choice, {"tool_calls": [told]})]
+        if part.kind != "reasoning":
+            return []
+        number = self._sealed.get(part.choice, 0)
+        self._sealed[part.choice] = number + 1
+        thought = detail(number, self._thoughts.pop(part.part, ""), signature)
+        return [self._delta(part.choice, {"reasoning_details": [thought]})]
 
     def _open(self, choices: int) -> list[bytes]:
         """In the order of choices: accumulators put the n-th new choice at place n."""

@@ -1,12 +1,27 @@
-"""What chat completions and responses have in common: functions to call, the form of the answer, pictures."""
+"""What chat completions and responses have in common: functions to call, the form of the answer, pictures, files."""
 
-from typing import Any
+from typing import Any, get_args
 
-from penstock.completion import Image, ResponseFormat, Tool, ToolChoice
+from penstock.completion import Document, Image, ReasoningEffort, ResponseFormat, Tool, ToolChoice
 from penstock.dialects.fields import boolean, mapping, required, required_string, string, wrong_type, wrong_value
 
 MAX_TOP_LOGPROBS = 20
+#: how much a model may think, in the words that have a neutral meaning
+EFFORTS: tuple[str, ...] = get_args(ReasoningEffort)
 _MODES = ("auto", "none", "required")
+#: what a file is whose data does not say so, by the end of its name; another one is taken for the first of these
+_MEDIA_TYPES = {
+    "pdf": "application/pdf",
+    "txt": "text/plain",
+    "md": "text/markdown",
+    "csv": "text/csv",
+    "html": "text/html",
+    "json": "application/json",
+    "xml": "application/xml",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+}
 _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 
 
@@ -91,11 +106,42 @@ def picture(url: str, detail: str | None, param: str) -> Image:
         InvalidRequest: it is neither http, https nor base64 data.
     """
     if url.startswith("data:"):
-        head, comma, data = url[5:].partition(",")
-        media_type = head.partition(";")[0]
-        if not comma or not head.endswith(";base64") or not media_type:
-            raise wrong_value(param, "a data URL must be 'data:<media type>;base64,<data>'.")
+        media_type, data = _from_data_url(url, param)
         return Image(data=data, media_type=media_type, detail=detail)
-    if not url.startswith(("http://", "https://")):
-        raise wrong_value(param, "it must be an http, https or data URL.")
+    _check_address(url, param, "http, https or data")
     return Image(url=url, detail=detail)
+
+
+def document(file: dict[str, Any], at: str) -> Document:
+    """A file to read: its `file_data` (a data URL, or plain base64), or its `file_url`; `at` is its path, with its dot.
+
+    Raises:
+        InvalidRequest: it is neither, or names a stored file.
+    """
+    if file.get("file_id") is not None:
+        raise wrong_value(at + "file_id", "stored files cannot be read by a model here; send 'file_data'.")
+    name = string(file, "filename", at)
+    address = string(file, "file_url", at)
+    if address is not None:
+        _check_address(address, at + "file_url", "http or https")
+        return Document(url=address, filename=name)
+    data = required_string(file, "file_data", at)
+    if data.startswith("data:"):
+        media_type, data = _from_data_url(data, at + "file_data")
+    else:
+        media_type = _MEDIA_TYPES.get((name or "").rpartition(".")[2].lower(), _MEDIA_TYPES["pdf"])
+    return Document(data=data, media_type=media_type, filename=name)
+
+
+def _from_data_url(url: str, param: str) -> tuple[str, str]:
+    """Media type and base64 data."""
+    head, comma, data = url[5:].partition(",")
+    media_type = head.partition(";")[0]
+    if not comma or not head.endswith(";base64") or not media_type:
+        raise wrong_value(param, "a data URL must be 'data:<media type>;base64,<data>'.")
+    return media_type, data
+
+
+def _check_address(url: str, param: str, kinds: str) -> None:
+    if not url.startswith(("http://", "https://")):
+        raise wrong_value(param, f"it must be an {kinds} URL.")

@@ -6,6 +6,8 @@ from penstock.completion import CompletionResult, ResultPart, Usage
 from penstock.completion.events import PartKind
 from penstock.dialects.facts import JobFacts
 
+#: what a caller includes to be given the seals of thoughts
+SEALED = "reasoning.encrypted_content"
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter", "refusal": "content_filter"}
 _PREFIXES: dict[PartKind, str] = {"text": "msg_", "refusal": "msg_", "reasoning": "rs_", "tool_call": "fc_"}
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -82,11 +84,17 @@ def item(facts: JobFacts, index: int, part: ResultPart, state: str) -> dict[str,
     if part.kind == "tool_call":
         call_id = facts.call_id(index, part.id)
         call = {"call_id": call_id, "name": part.name or "", "arguments": part.text}
-        return {"type": "function_call", **shown, **call}
+        # not the vendor's: a seal that some providers want back with the call
+        return {"type": "function_call", **shown, **call, **_seal("signature", part)}
     contents = [] if state == "in_progress" else [content(part)]
     if part.kind == "reasoning":
-        return {"type": "reasoning", **shown, "summary": [], "content": contents}
+        seal = _seal("encrypted_content", part) if SEALED in (facts.body.get("include") or ()) else {}
+        return {"type": "reasoning", **shown, "summary": [], "content": contents, **seal}
     return {"type": "message", **shown, "role": "assistant", "content": contents}
+
+
+def _seal(name: str, part: ResultPart) -> dict[str, Any]:
+    return {name: part.signature} if part.signature is not None else {}
 
 
 def content(part: ResultPart) -> dict[str, Any]:
@@ -136,7 +144,7 @@ def _echo(body: dict[str, Any]) -> dict[str, Any]:
     return {
         "instructions": body.get("instructions"),
         "max_output_tokens": body.get("max_output_tokens"),
-        "max_tool_calls": None,
+        "max_tool_calls": body.get("max_tool_calls"),
         "parallel_tool_calls": _or(body, "parallel_tool_calls", default=True),
         "previous_response_id": body.get("previous_response_id"),
         "prompt_cache_key": body.get("prompt_cache_key"),

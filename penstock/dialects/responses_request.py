@@ -1,6 +1,5 @@
 """The body of a response as the neutral request."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from penstock.completion import CompletionRequest, Message, ResponseFormat, Text, Tool
@@ -20,42 +19,44 @@ from penstock.dialects.fields import (
     wrong_type,
     wrong_value,
 )
-from penstock.dialects.openai_fields import MAX_TOP_LOGPROBS, answer_format, function, tool_choice
+from penstock.dialects.openai_fields import EFFORTS, MAX_TOP_LOGPROBS, answer_format, function, tool_choice
+from penstock.dialects.responses_history import KEY, history_of
 from penstock.dialects.responses_input import read_input
+from penstock.errors import InvalidRequest
 
 LOGPROBS = "message.output_text.logprobs"
 WINDOWS = ("soonest", "2h", "8h")
-#: what the vendor's dialect knows: read here, or of no use to a provider of chat completions
+#: fields that mean something to a provider of the same format, and to no other
+_RESPONSES_ONLY = (
+    "context_management", "include", "max_tool_calls", "moderation", "prompt_cache_key", "prompt_cache_options",
+    "prompt_cache_retention", "reasoning", "safety_identifier", "service_tier", "text", "truncation",
+)  # fmt: skip
+#: what the vendor's dialect knows; all else may mean something to a provider
 _NOT_EXTRA = frozenset(
     (
-        "model", "input", "instructions", "previous_response_id", "max_output_tokens", "temperature", "top_p", "top_k",
-        "seed", "tools", "tool_choice", "parallel_tool_calls", "text", "top_logprobs", "include", "user",
-        "store", "metadata", "stream", "stream_options", "background", "background_options", "truncation",
-        "service_tier", "reasoning", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
-        "safety_identifier", "fallback", "context_management", "max_tool_calls", "moderation", "conversation", "prompt",
-        "callback_url",
+        *_RESPONSES_ONLY, KEY, "model", "input", "instructions", "previous_response_id", "max_output_tokens",
+        "temperature", "top_p", "top_k", "seed", "tools", "tool_choice", "parallel_tool_calls", "top_logprobs", "user",
+        "store", "metadata", "stream", "stream_options", "background", "background_options", "fallback",
+        "conversation", "prompt", "callback_url",
     )
 )  # fmt: skip
 
 
-def parse(body: dict[str, Any], previous: Sequence[Message] = ()) -> CompletionRequest:
+def parse(body: dict[str, Any]) -> CompletionRequest:
     """The request in a body. A null field counts as left out.
 
-    `previous` is the conversation that `previous_response_id` names; it stands between instructions and input.
+    The conversation that `previous_response_id` names stands between instructions and input; it must have been copied
+    into the body (see `responses_history`).
 
     Raises:
         InvalidRequest: it cannot be used; `param` names the field.
     """
     model = required_string(body, "model")
-    messages = [*previous, *read_input(required(body, "input"))]
+    messages = read_input(required(body, "input"), _history(body))
     instructions = string(body, "instructions")
     if instructions:
         messages.insert(0, Message("system", (Text(instructions),)))
     _check_ours(body)
-    if body.get("previous_response_id") is not None and not previous:
-        raise wrong_value(
-            "previous_response_id", "continuing an earlier response is not supported yet; send its items in 'input'."
-        )
     tools = _tools(body)
     top_logprobs = integer(body, "top_logprobs", 0, MAX_TOP_LOGPROBS)
     logprobs = LOGPROBS in _include(body) or bool(top_logprobs)
@@ -73,20 +74,46 @@ def parse(body: dict[str, Any], previous: Sequence[Message] = ()) -> CompletionR
         tool_choice=tool_choice(body, tools, nested=False),
         parallel_tool_calls=boolean(body, "parallel_tool_calls") if tools else None,
         response_format=_format(body),
+        reasoning_effort=_effort(body),
         user=string(body, "user"),
         fallback=fallback(body),
         extra={name: value for name, value in body.items() if name not in _NOT_EXTRA and value is not None},
+        responses_only={name: body[name] for name in _RESPONSES_ONLY if body.get(name)},
     )
+
+
+def _history(body: dict[str, Any]) -> dict[str, Any]:
+    history = history_of(body)
+    previous = string(body, "previous_response_id")
+    if previous is not None and "items" not in history:
+        raise previous_not_found(previous)
+    return history
+
+
+def previous_not_found(response_id: str) -> InvalidRequest:
+    """The error for a `previous_response_id` that names nothing that this caller can continue."""
+    return InvalidRequest(
+        f"Previous response with id '{response_id}' not found.",
+        param="previous_response_id",
+        code="previous_response_not_found",
+    )
+
+
+def _effort(body: dict[str, Any]) -> Any:
+    """How much to think, where that is said in one of the words that have a neutral meaning."""
+    reasoning = mapping(body, "reasoning") or {}
+    effort = string(reasoning, "effort", "reasoning.")
+    return effort if effort in EFFORTS else None
 
 
 def _check_ours(body: dict[str, Any]) -> None:
     """Fields that are not forwarded, but echoed or obeyed here."""
     for name in ("store", "background", "stream", "parallel_tool_calls"):
         boolean(body, name)
-    for name in ("previous_response_id", "prompt_cache_key", "safety_identifier"):
+    for name in ("prompt_cache_key", "safety_identifier"):
         string(body, name)
-    for name in ("reasoning", "stream_options"):
-        mapping(body, name)
+    mapping(body, "stream_options")
+    integer(body, "max_tool_calls", 0)
     for name in ("prompt", "conversation"):
         # to leave these out silently would answer something else than what was asked
         if body.get(name) is not None:

@@ -6,7 +6,7 @@ event says that a part is whole.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,11 @@ class StreamFrame:
 
     sequence_number: int
     data: bytes
+
+
+def joined(frames: Iterable[StreamFrame], after: int = -1) -> bytes:
+    """Frames as they go over the wire, those up to number `after` left out: a reader has them already."""
+    return b"".join(frame.data for frame in frames if frame.sequence_number > after)
 
 
 class ResponsesStream:
@@ -77,23 +82,25 @@ class ResponsesStream:
         return [self._of_part(event.part, _EVENTS[part.kind] + ".delta", delta=event.text, **more)]
 
     def close(self, facts: JobFacts) -> list[StreamFrame]:
-        """The end: items are closed and the last event holds the final object; after a cancellation there is nothing.
+        """The end: items are closed and the last event holds the final object. After a cancellation nothing is closed.
 
-        Events of the stored answer that were never given (a stream whose middle was lost) are told first.
+        Frames that were never given (a stream whose middle was lost, or all of one that is read after its end) are
+        told first, from the stored answer.
 
         Raises:
             ValueError: the job has not ended.
         """
         if not facts.ended:
             raise ValueError("a stream ends when its job does")
-        if facts.state == "cancelled":
-            return []
         frames = self.open()
         if facts.started:
             frames += self.started()
         if facts.result is not None:
             for event in itertools.islice(facts.result.events(), self._events, None):
                 frames += self.event(event)
+        if facts.state == "cancelled":
+            return frames
+        if facts.result is not None:
             for index, closed in enumerate(output(facts)):
                 frames += self._close_item(index, facts.result.parts[index], closed)
         response = render(facts)

@@ -9,6 +9,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from penstock.completion import CompletionRequest, CompletionResult, Finished, PartDelta, PartStarted, ResultBuilder
+from penstock.completion.characters import WholeCharacters
 from penstock.completion.usage import Usage
 from penstock.configuration import LaneRetries
 from penstock.errors import (
@@ -228,14 +229,16 @@ class Caller:
                     order.request, deployment.upstream_model, on_headers=observed.on_headers
                 )
             else:
-                async for event in provider.stream(
+                characters = WholeCharacters()
+                async for read in provider.stream(
                     order.request, deployment.upstream_model, on_headers=observed.on_headers
                 ):
                     first = first or time.monotonic()
-                    record.builder.add(event)
-                    if not isinstance(event, Finished):
-                        record.emitted = True
-                        emit(event)
+                    for event in characters.read(read):
+                        record.builder.add(event)
+                        if not isinstance(event, Finished):
+                            record.emitted = True
+                            emit(event)
                 if not record.builder.finished:
                     raise ProviderStreamBroken("The provider ended the stream before the answer was whole.")
                 result = record.builder.build()

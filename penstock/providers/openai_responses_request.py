@@ -53,7 +53,7 @@ def build(request: CompletionRequest, upstream_model: str, *, stream: bool, quir
     """
     _refuse(request)
     body: dict[str, Any] = {
-        **{name: value for name, value in request.extra.items() if name in OWN_FIELDS},
+        **{name: value for name, value in _own(request).items() if name in OWN_FIELDS},
         "model": upstream_model,
         "input": [item for message in request.messages for item in _items(message)],
         "store": False,
@@ -105,14 +105,19 @@ def _refuse(request: CompletionRequest) -> None:
         )
 
 
+def _own(request: CompletionRequest) -> dict[str, Any]:
+    """What the caller said in fields of this format."""
+    return {**request.extra, **request.responses_only}
+
+
 def _mapping(request: CompletionRequest, name: str) -> dict[str, Any]:
-    own = request.extra.get(name)
+    own = _own(request).get(name)
     return dict(own) if isinstance(own, dict) else {}
 
 
 def _include(request: CompletionRequest, reasoning: dict[str, Any]) -> list[str]:
     """Sealed thoughts are asked for where thoughts are known to play a part: models without any refuse to seal."""
-    own = request.extra.get("include")
+    own = _own(request).get("include")
     include = [name for name in own if isinstance(name, str)] if isinstance(own, list) else []
     thinks = reasoning.get("effort") not in {None, "none"} or any(
         isinstance(part, Reasoning) and part.signature for message in request.messages for part in message.parts

@@ -10,7 +10,9 @@ from psycopg.rows import class_row
 
 from penstock.completion.encoding import dumps
 from penstock.ids import new_id, public_id
+from penstock.store import idempotency
 from penstock.store.database import Connection, Database
+from penstock.store.idempotency import IdempotencyKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +68,40 @@ async def insert(
     output_expires_seconds: int | None,
     metadata: dict[str, str] | None,
     callback_url: str | None = None,
+    key: IdempotencyKey | None = None,
 ) -> Batch:
-    """A new batch in status `validating`."""
-    return await _one(
-        database,
-        f"""
-        INSERT INTO batches (id, tenant_id, endpoint, input_file_id, window_seconds, output_expires_seconds, metadata,
-                             callback_url, expires_at)
-        VALUES (%(id)s, %(tenant_id)s, %(endpoint)s, %(input_file_id)s, %(window)s, %(output_expires)s, %(metadata)s,
-                %(callback_url)s, now() + make_interval(secs => %(window)s))
-        RETURNING {_COLUMNS}
-        """,
-        {
-            "id": new_id(),
-            "tenant_id": tenant_id,
-            "endpoint": endpoint,
-            "input_file_id": input_file_id,
-            "window": window_seconds,
-            "output_expires": output_expires_seconds,
-            "metadata": dumps(metadata) if metadata is not None else None,
-            "callback_url": callback_url,
-        },
-    )
+    """A new batch in status `validating`.
+
+    Raises:
+        Repeated: the key has made a batch before; this one is not stored.
+        Conflict: the key came with another request before.
+    """
+    batch_id = new_id()
+    async with database.transaction() as connection, connection.cursor(row_factory=class_row(Batch)) as cursor:
+        if key is not None:
+            await idempotency.claim(connection, key, batch_id)
+        await cursor.execute(
+            f"""
+            INSERT INTO batches (id, tenant_id, endpoint, input_file_id, window_seconds, output_expires_seconds,
+                                 metadata, callback_url, expires_at)
+            VALUES (%(id)s, %(tenant_id)s, %(endpoint)s, %(input_file_id)s, %(window)s, %(output_expires)s,
+                    %(metadata)s, %(callback_url)s, now() + make_interval(secs => %(window)s))
+            RETURNING {_COLUMNS}
+            """,
+            {
+                "id": batch_id,
+                "tenant_id": tenant_id,
+                "endpoint": endpoint,
+                "input_file_id": input_file_id,
+                "window": window_seconds,
+                "output_expires": output_expires_seconds,
+                "metadata": dumps(metadata) if metadata is not None else None,
+                "callback_url": callback_url,
+            },
+        )
+        batch = await cursor.fetchone()
+    assert batch is not None  # INSERT … RETURNING of one row
+    return batch
 
 
 async def get(database: Database, batch_id: UUID, tenant_id: str | None = None) -> Batch | None:

@@ -10,7 +10,9 @@ from psycopg.rows import class_row
 
 from penstock.errors import PayloadTooLarge
 from penstock.ids import new_id
+from penstock.store import idempotency
 from penstock.store.database import Database
+from penstock.store.idempotency import IdempotencyKey
 
 #: bytes per chunk row; a page of reading holds one
 CHUNK_BYTES = 1 << 20
@@ -44,11 +46,14 @@ async def insert(
     content: AsyncIterable[bytes],
     expires_seconds: int | None,
     max_bytes: int,
+    key: IdempotencyKey | None = None,
 ) -> File:
     """Store a file from a stream, one chunk in memory at a time, in one transaction.
 
     Raises:
         PayloadTooLarge: there are more than `max_bytes`; nothing is kept.
+        Repeated: the key has made a file before; this one is not stored.
+        Conflict: the key came with another file before.
     """
     file_id = new_id()
     size = 0
@@ -64,6 +69,9 @@ async def insert(
                 {"id": file_id, "seq": sequence, "data": chunk},
             )
             sequence += 1
+        if key is not None:
+            # last, so that nobody waits while bytes still come in
+            await idempotency.claim(connection, key, file_id)
         async with connection.cursor(row_factory=class_row(File)) as cursor:
             await cursor.execute(
                 f"""

@@ -11,6 +11,7 @@ import itertools
 import time
 from array import array
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -18,6 +19,7 @@ import structlog
 from penstock.completion.encoding import dumps
 from penstock.configuration import Config
 from penstock.dialects import registry
+from penstock.dialects.responses_history import KEY
 from penstock.ids import new_ids
 from penstock.providers.deployments import Deployments, Plan
 from penstock.redis import Redis
@@ -26,12 +28,15 @@ from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.store.jobs import NewJob
 from penstock.submission.batch_file import BatchLine, LineError, read_line, split_lines
+from penstock.submission.continuation import Continuations
 from penstock.submission.doorbells import wake_dispatcher
 from penstock.submission.flow_ids import FlowIds
 from penstock.submission.plan import request_tokens
 
 #: lines inserted by one transaction
 PAGE = 1000
+#: and bytes of conversation that these may continue: a page is held in memory
+PAGE_HISTORY_BYTES = 32 * 1024 * 1024
 #: lines read before the event loop gets a turn
 BREATH = 32
 #: errors reported of one file
@@ -135,6 +140,8 @@ class Ingest:
         skip = position = batch.ingested_to
         flow_ids: dict[str, int] = {}
         page: list[BatchLine] = []
+        continued, history = Continuations(self._database, remember=True), 0
+        dialect = registry.for_endpoint(batch.endpoint).name
         async for line in self._read(batch, lease):
             if isinstance(line, LineError):
                 # the file was good when it was checked; a model may have left the configuration since
@@ -143,12 +150,14 @@ class Ingest:
             if skip:
                 skip -= 1
                 continue
-            page.append(line)
-            if len(page) == PAGE or position + len(page) == total:
+            body = await continued.attach_or_note(batch.tenant_id, dialect, line.body)
+            history += len(dumps(body[KEY])) if KEY in body else 0
+            page.append(replace(line, body=body))
+            if len(page) == PAGE or position + len(page) == total or history > PAGE_HISTORY_BYTES:
                 if not await self._insert_page(batch, page, position, flow_ids):
                     return
                 position += len(page)
-                page = []
+                page, history = [], 0
 
     async def _insert_page(self, batch: Batch, page: list[BatchLine], position: int, flow_ids: dict[str, int]) -> bool:
         plans = [self._deployments.plan(line.model, line.fallback) for line in page]

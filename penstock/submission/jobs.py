@@ -10,14 +10,16 @@ from penstock.broker import Doorbell
 from penstock.completion.encoding import dumps
 from penstock.configuration import Config
 from penstock.dialects import registry
-from penstock.errors import Unavailable
+from penstock.errors import ContextTooLong, Unavailable
 from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
 from penstock.rules.context import require_fit
-from penstock.store import flows, jobs
+from penstock.store import flows, idempotency, jobs
 from penstock.store.database import Database
+from penstock.store.idempotency import IdempotencyKey
 from penstock.store.jobs import NewJob
+from penstock.submission.continuation import Continuations
 from penstock.submission.doorbells import wake_dispatcher
 from penstock.submission.flow_ids import FlowIds
 from penstock.submission.plan import request_tokens
@@ -44,6 +46,7 @@ class Submission:
         self._doorbell = doorbell
         self._deployments = deployments
         self._flow_ids = FlowIds(database, config)
+        self._continuations = Continuations(database)
 
     async def prepare(
         self,
@@ -59,12 +62,18 @@ class Submission:
         """Check a request and plan its job; nothing is stored yet. `callback_url` was checked by whoever gives it.
 
         Raises:
-            InvalidRequest: the body is wrong, its model unknown, or its prompt too long for the model.
+            InvalidRequest: the body is wrong, its model unknown, its prompt too long for the model, or what it
+                continues cannot be continued.
         """
+        body = await self._continuations.attach(tenant_id, dialect, body)
         request = registry.get(dialect).parse(body)
         plan = self._deployments.plan(request.model, request.fallback)
         deployment = plan.deployment
-        require_fit(request, deployment.context)
+        try:
+            require_fit(request, deployment.context)
+        except ContextTooLong as error:
+            error.param = "messages" if "messages" in body else "input"
+            raise
         raw = dumps(body)
         lane = "interactive" if interactive else "bulk"
         job = NewJob(
@@ -85,10 +94,17 @@ class Submission:
         )
         return Submitted(job, deployment.provider)
 
-    async def store(self, submitted: Submitted) -> datetime:
-        """Commit the job and ring for it; returns its `created_at`. Once this returned, the job is never lost."""
+    async def store(self, submitted: Submitted, key: IdempotencyKey | None = None) -> datetime:
+        """Commit the job and ring for it; returns its `created_at`. Once this returned, the job is never lost.
+
+        Raises:
+            Repeated: the key has made a job before; this one is not stored.
+            Conflict: the key came with another request before.
+        """
         job = submitted.job
         async with self._database.transaction() as connection:
+            if key is not None:
+                await idempotency.claim(connection, key, job.id)
             created_at = await jobs.insert(connection, job)
             if job.state == "pending":
                 await flows.wake(connection, {job.flow_id: (job.priority, job.id)})

@@ -24,10 +24,13 @@ import anthropic
 import openai
 import pytest
 import servers as test_servers
+from acceptance.mirror import Mirror, mirroring
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 KEY, OTHER_KEY, ADMIN_KEY = "sk-team-a-key", "sk-team-b-key", "sk-admin-key"
+#: of a tenant that may ask three times a minute
+SMALL_KEY = "sk-team-small-key"
 
 
 def free_port() -> int:
@@ -117,6 +120,7 @@ class Stack:
     process: subprocess.Popen[str]
     openai_wire: Simulator
     anthropic_wire: Simulator
+    mirror: Mirror
     webhooks: Receiver
     flower_url: str
     log: Path
@@ -151,12 +155,26 @@ providers:
     wire_format: anthropic
     base_url: {anthropic}
     api_key: sim-key
+  sim-responses:
+    wire_format: openai-responses
+    base_url: {openai}/v1
+    api_key: sim-key
+  mirror:
+    wire_format: openai
+    base_url: {mirror}
+    api_key: sim-key
+    quirks: {{reasoning_field: reasoning_content}}
 models:
+  thinker: {{provider: sim-responses}}
+  mirror: {{provider: mirror}}
   fast: {{provider: sim-openai, price: {{input: 1, output: 2}}, context: 4000}}
   claude: {{provider: sim-anthropic, price: {{input: 3, output: 15}}, context: 200000}}
 keys:
   - {{key: {key}, tenant: team-a}}
   - {{key: {other}, tenant: team-b}}
+  - {{key: {small}, tenant: team-small, tier: small}}
+tiers:
+  small: {{requests_per_minute: 3}}
 webhooks:
   endpoints:
     - {{url: "{hook}", secret: "{secret}"}}
@@ -185,7 +203,7 @@ def running(servers_environment: dict[str, str], *, workers: int = 2, config_tex
     port, flower = free_port(), free_port()
     openai_wire = start_simulator("openai", "--latency-ms", "20", "--tokens-per-second", "400", "--answer-tokens", "24")
     anthropic_wire = start_simulator("anthropic", "--latency-ms", "20", "--answer-tokens", "24")
-    with receiving() as receiver:
+    with receiving() as receiver, mirroring() as mirror:
         config = folder / "penstock.yaml"
         config.write_text(
             config_text.format(
@@ -193,6 +211,8 @@ def running(servers_environment: dict[str, str], *, workers: int = 2, config_tex
                 anthropic=anthropic_wire.url,
                 key=KEY,
                 other=OTHER_KEY,
+                small=SMALL_KEY,
+                mirror=mirror.url,
                 hook=receiver.url,
                 secret=SECRET,
             )
@@ -214,6 +234,7 @@ def running(servers_environment: dict[str, str], *, workers: int = 2, config_tex
                 process=process,
                 openai_wire=openai_wire,
                 anthropic_wire=anthropic_wire,
+                mirror=mirror,
                 webhooks=receiver,
                 flower_url=f"http://127.0.0.1:{flower}",
                 log=log,

@@ -177,9 +177,3 @@ def test_bad_requests(client: openai.OpenAI, stack: Stack):
     with pytest.raises(openai.BadRequestError) as long:
         client.responses.create(model="fast", input="word " * 20_000, background=True)
     assert long.value.code == "context_length_exceeded"
-
-
-def test_continuing_an_earlier_response_is_refused_by_name(client: openai.OpenAI):
-    with pytest.raises(openai.BadRequestError) as caught:
-        client.responses.create(model="fast", input="x", previous_response_id="resp_" + "0" * 32)
-    assert caught.value.param == "previous_response_id"

@@ -11,8 +11,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import TypeAdapter
 from unit.dialects.examples import CREATED, Events, ended, entry, event_lists, failed, pending, sdk, sse
 
-from penstock.completion import PartDelta, PartStarted
-from penstock.dialects.openai_chat import ChatStream, render, render_error
+from penstock.completion import Message, PartDelta, PartStarted, Reasoning, ToolCall
+from penstock.dialects.openai_chat import ChatStream, parse, render, render_error
 
 CALLS: Events = [
     PartStarted(0, "reasoning"),
@@ -120,6 +120,41 @@ def test_through_the_sdk():
     ]
     assert completion.usage
     assert completion.usage.model_dump(exclude_none=True) == render(final)["usage"]
+
+
+def test_seals_are_told_with_what_they_seal():
+    """An answer's message that is sent back as it came returns them, streamed or not."""
+    events: Events = [
+        PartStarted(0, "reasoning"),
+        PartDelta(0, "h"),
+        PartDelta(0, "m"),
+        PartDelta(0, "", (), "s0"),
+        PartStarted(1, "reasoning", 0, None, "redacted"),
+        PartDelta(1, "", (), "s1"),
+        PartStarted(2, "tool_call", 0, "call_a", "f"),
+        PartDelta(2, "{}"),
+        PartDelta(2, "", (), "s2"),
+    ]
+    final = ended(pending(), events, "tool_calls")
+    message = render(final)["choices"][0]["message"]
+    assert message["reasoning_details"] == [
+        {"index": 0, "type": "reasoning.text", "text": "hm", "signature": "s0"},
+        {"index": 1, "type": "reasoning.encrypted", "data": "s1"},
+    ]
+    with sdk(streamed(pending(), events, final)).chat.completions.stream(model="m", messages=[]) as read:
+        whole = read.get_final_completion().choices[0].message.model_dump()
+    assert [detail.get("signature") or detail.get("data") for detail in whole["reasoning_details"]] == ["s0", "s1"]
+    thoughts = (Reasoning("hm", "s0"), Reasoning("", "s1", redacted=True), ToolCall("call_a", "f", "{}", "s2"))
+    for sent_back in (message, {name: value for name, value in whole.items() if value is not None}):
+        (read_back,) = parse({"model": "m", "messages": [sent_back]}).messages
+        assert read_back == Message("assistant", thoughts)
+
+
+def test_an_interrupted_stream_does_not_look_whole():
+    stream = ChatStream(pending(), include_usage=False)
+    frames = b"".join([*stream.open(), *stream.event(TEXT[0]), *stream.event(TEXT[1]), *stream.interrupted()])
+    with pytest.raises(openai.APIError, match="interrupted"):
+        list(sdk(frames).chat.completions.create(model="m", messages=[], stream=True))
 
 
 def test_usage_only_where_asked_for():

@@ -4,7 +4,18 @@ from typing import Any
 
 import pytest
 
-from penstock.completion import Image, Message, ResponseFormat, Text, Tool, ToolCall, ToolChoice, ToolResult
+from penstock.completion import (
+    Document,
+    Image,
+    Message,
+    Reasoning,
+    ResponseFormat,
+    Text,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
 from penstock.dialects.openai_chat import parse
 from penstock.errors import InvalidRequest
 
@@ -103,8 +114,44 @@ def test_null_counts_as_left_out():
 
 def test_unknown_fields_go_to_the_provider_but_ours_stay():
     ours = {"store": False, "metadata": {"a": "b"}, "stream": True, "stream_options": {"include_usage": True}}
-    theirs = {"service_tier": "flex", "reasoning_effort": "low", "min_p": 0.1, "chat_template_kwargs": {"x": [1]}}
+    theirs = {"service_tier": "flex", "reasoning_effort": "default", "min_p": 0.1, "chat_template_kwargs": {"x": [1]}}
     assert parse(BODY | ours | theirs).extra == theirs
+
+
+def test_effort_is_neutral_in_the_common_words_and_left_to_the_server_in_its_own():
+    known, own = parse(BODY | {"reasoning_effort": "low"}), parse(BODY | {"reasoning_effort": "default"})
+    assert (known.reasoning_effort, known.extra) == ("low", {})
+    assert (own.reasoning_effort, own.extra) == (None, {"reasoning_effort": "default"})
+
+
+@pytest.mark.parametrize(
+    ("file", "document"),
+    [
+        ({"file_data": "data:text/csv;base64,QQ==", "filename": "a.pdf"}, Document(None, "QQ==", "text/csv", "a.pdf")),
+        ({"file_data": "QQ==", "filename": "a.TXT"}, Document(None, "QQ==", "text/plain", "a.TXT")),
+        ({"file_data": "QQ=="}, Document(None, "QQ==", "application/pdf")),
+        ({"file_url": "https://h/a.pdf"}, Document(url="https://h/a.pdf")),
+    ],
+)
+def test_documents(file: dict[str, Any], document: Document):
+    request = parse(content([{"type": "file", "file": file}, {"type": "text", "text": "?"}]))
+    assert request.messages == (Message("user", (document, Text("?"))),)
+
+
+def test_thoughts_come_back_sealed_where_they_were():
+    details = [
+        {"type": "reasoning.text", "text": "hm", "signature": "s"},
+        {"type": "reasoning.encrypted", "data": "d"},
+        {"type": "reasoning.summary", "summary": "?"},
+    ]
+    call = CALL | {"extra_content": {"google": {"thought_signature": "g"}}}
+    plain = {"role": "assistant", "content": "a", "reasoning_content": "hm"}
+    sealed = {"role": "assistant", "tool_calls": [call], "reasoning_content": "hm", "reasoning_details": details}
+    request = parse(BODY | {"messages": [plain, sealed]})
+    assert request.messages == (
+        Message("assistant", (Reasoning("hm"), Text("a"))),
+        Message("assistant", (Reasoning("hm", "s"), Reasoning("", "d", redacted=True), ToolCall("c", "f", "{}", "g"))),
+    )
 
 
 def test_no_temperature_is_the_providers_own():
@@ -146,6 +193,25 @@ MISSING, TYPE, VALUE = "missing_required_parameter", "invalid_type", "invalid_va
         (content([{"type": "image_url"}]), "messages[0].content[0].image_url", MISSING),
         (content([{"type": "image_url", "image_url": "x"}]), "messages[0].content[0].image_url", TYPE),
         (content([{"type": "image_url", "image_url": {}}]), "messages[0].content[0].image_url.url", MISSING),
+        (
+            content([{"type": "file", "file": {"file_id": "file-1"}}]),
+            "messages[0].content[0].file.file_id",
+            VALUE,
+        ),
+        (content([{"type": "file", "file": {}}]), "messages[0].content[0].file.file_data", MISSING),
+        (content([{"type": "file", "file": {}}], "system"), "messages[0].content[0].type", VALUE),
+        (content([{"type": "file"}]), "messages[0].content[0].file", MISSING),
+        (
+            content([{"type": "file", "file": {"file_url": "ftp://x"}}]),
+            "messages[0].content[0].file.file_url",
+            VALUE,
+        ),
+        (BODY | {"reasoning_effort": 1}, "reasoning_effort", TYPE),
+        (
+            BODY | {"messages": [{"role": "assistant", "content": "x", "reasoning_content": 1}]},
+            "messages[0].reasoning_content",
+            TYPE,
+        ),
         (
             content([{"type": "image_url", "image_url": {"url": "file:x"}}]),
             "messages[0].content[0].image_url.url",

@@ -13,7 +13,7 @@ from unit.dialects.examples import FINISHED, Events, ended, entry, event_lists, 
 
 from penstock.completion import PartDelta, PartStarted
 from penstock.dialects.facts import JobFacts
-from penstock.dialects.openai_responses import ResponsesStream, StreamFrame, render, status
+from penstock.dialects.openai_responses import ResponsesStream, StreamFrame, joined, render, status
 
 _EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 TEXT: Events = [
@@ -195,6 +195,28 @@ def test_any_stream(events: Events, reason: Any, background: bool, data: st.Data
     known = json.loads(json.dumps(final.body))
     assert replayed(replace(final, body=known)) == frames
     assert_folds(told(frames), render(final))
+
+
+@settings(deadline=None)
+@given(event_lists(), st.sampled_from([*ENDS, None, "cancelled"]), st.booleans(), st.data())
+def test_a_resumed_stream_is_the_rest_of_the_whole_one(
+    events: Events, reason: Any, background: bool, data: st.DataObject
+):
+    """From any number, while it goes on or after its end: what was told and the rest are the whole."""
+    facts = pending(background=background)
+    final = ended(facts, events, reason) if reason in ENDS else failed(facts, events)
+    if reason == "cancelled":
+        final = replace(final, state="cancelled", error=None)
+    frames = live(facts, events, final)
+    whole = joined(frames)
+    told_to = data.draw(st.integers(-1, len(frames)))
+    told_before = b"".join(frame.data for frame in frames[: told_to + 1])
+    assert told_before + joined(ResponsesStream(final).close(final), told_to) == whole
+    rejoined = ResponsesStream(facts)
+    pieces = [rejoined.open(), rejoined.started()]
+    pieces += [rejoined.event(event) for event in events[: data.draw(st.integers(0, len(events)))]]
+    pieces.append(rejoined.close(final))
+    assert told_before + b"".join(joined(piece, told_to) for piece in pieces) == whole
 
 
 def assert_folds(events: list[dict[str, Any]], final: dict[str, Any]) -> None:
