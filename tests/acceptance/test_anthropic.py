@@ -220,7 +220,7 @@ def test_count_tokens(client: anthropic.Anthropic):
 
 def test_models(client: anthropic.Anthropic):
     names = [model.id for model in client.models.list()]
-    assert sorted(names) == sorted(MODELS)
+    assert set(MODELS) <= set(names)
     assert [model.id for model in client.models.list(limit=1)] == names, "the pages together are the whole list"
     assert [model.id for model in client.models.list(limit=1, before_id=names[-1])] == names[:-1]
     model = client.models.retrieve("claude")
