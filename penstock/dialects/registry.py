@@ -4,27 +4,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.completion import CompletionRequest
-from penstock.dialects import job, openai_chat, openai_responses
+from penstock.completion import CompletionRequest, EmbeddingRequest
+from penstock.dialects import job, openai_chat, openai_embeddings, openai_responses
 from penstock.dialects.facts import JobFacts
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One way to say things. `endpoint` is the path that lines of a batch may name, None where there is none."""
+    """One way to say things. `endpoint` is the path that lines of a batch may name, None where there is none.
+
+    `answered` says whether the model writes an answer, which takes tokens too.
+    """
 
     name: str
     endpoint: str | None
-    parse: Callable[[dict[str, Any]], CompletionRequest]
+    parse: Callable[[dict[str, Any]], CompletionRequest | EmbeddingRequest]
     render: Callable[[JobFacts], dict[str, Any]]
     render_error: Callable[[dict[str, Any]], dict[str, Any]]
+    answered: bool = True
 
 
 def _rows() -> tuple[Dialect, ...]:
-    chat, responses = openai_chat, openai_responses
+    chat, responses, vectors = openai_chat, openai_responses, openai_embeddings
     return (
         Dialect("openai.chat", "/v1/chat/completions", chat.parse, chat.render, chat.render_error),
         Dialect("openai.responses", "/v1/responses", responses.parse, responses.render, responses.render_error),
+        Dialect("openai.embeddings", "/v1/embeddings", vectors.parse, vectors.render, vectors.render_error, False),
         Dialect("job", None, job.parse, job.render, job.render_error),
     )
 

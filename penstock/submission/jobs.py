@@ -53,7 +53,8 @@ class Submission:
         Raises:
             InvalidRequest: the body is wrong, its model unknown, or its prompt too long for the model.
         """
-        request = registry.get(dialect).parse(body)
+        spoken = registry.get(dialect)
+        request = spoken.parse(body)
         plan = self._deployments.plan(request.model, request.fallback)
         deployment = plan.deployment
         require_fit(request, deployment.context)
@@ -67,7 +68,7 @@ class Submission:
             lane=lane,
             flow_id=await self._flow_ids.of(deployment.name, lane, tenant_id, tier),
             deployment=deployment.name,
-            tokens=request_tokens(body, len(raw)),
+            tokens=request_tokens(body, len(raw), answered=spoken.answered),
             body=raw,
             state="queued" if interactive else "pending",
             background=not interactive,

@@ -7,12 +7,13 @@ from penstock.rules.estimates import Calibration, plain_input
 _FRESH = Calibration()
 
 
-def request_tokens(body: dict[str, Any], size: int) -> int:
+def request_tokens(body: dict[str, Any], size: int, *, answered: bool = True) -> int:
     """The expected tokens of a body of `size` bytes, before anything was learnt of its model.
 
-    Fair order and windows count in it; the reservation itself is made with what the worker has learnt by then.
+    A model that embeds writes no answer (not `answered`). Fair order and windows count in it; the reservation itself
+    is made with what the worker has learnt by then.
     """
-    return _FRESH.estimate("", plain_input(size), max_tokens(body), choices(body)).tokens
+    return _FRESH.estimate("", plain_input(size), max_tokens(body) if answered else 0, choices(body)).tokens
 
 
 def max_tokens(body: dict[str, Any]) -> int | None:

@@ -167,7 +167,7 @@ async def test_titan_embeds_one_text_in_a_call(connect: Connect, upstream: Upstr
     told: list[int] = []
     request = embed("a", "b", "c", dimensions=256)
     result = await connect(aws=AWS).embed(request, TITAN, on_headers=lambda status, _: told.append(status))
-    assert (result.vectors, result.usage) == (((1.0,), (2.0,), (3.0,)), Usage(9))
+    assert ([list(vector) for vector in result.vectors], result.usage) == ([[1.0], [2.0], [3.0]], Usage(9))
     assert [request.body["inputText"] for request in upstream.requests] == ["a", "b", "c"]
     assert {request.path for request in upstream.requests} == {f"/model/{TITAN}/invoke"}
     assert told == [200, 200, 200]

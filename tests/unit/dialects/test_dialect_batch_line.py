@@ -69,10 +69,10 @@ def test_a_job_that_is_not_over_has_no_line():
 
 
 def test_the_table():
-    assert registry.endpoints() == ("/v1/chat/completions", "/v1/responses")
+    assert registry.endpoints() == ("/v1/chat/completions", "/v1/responses", "/v1/embeddings")
     assert registry.for_endpoint("/v1/responses") is registry.get("openai.responses")
     assert registry.get("job").endpoint is None
-    for name in ("openai.chat", "openai.responses", "job"):
+    for name in ("openai.chat", "openai.responses", "openai.embeddings", "job"):
         assert registry.get(name).name == name
     with pytest.raises(KeyError):
         registry.get("nonsense")
