@@ -10,7 +10,7 @@ from api.admin import breakers, health, metrics
 from api.admin import routes as admin
 from api.auth import Keys
 from api.jobs import routes as jobs
-from api.openai import batches, chat, embeddings, files, models, responses
+from api.openai import batches, chat, completions, embeddings, files, models, responses
 from api.response_headers import ResponseHeaders
 from api.services import open_services
 from penstock.settings import Settings
@@ -31,7 +31,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (
         chat.router, responses.router, files.router, batches.router, models.router, jobs.router, admin.router,
         breakers.router, metrics.router,
-        embeddings.router,
+        completions.router, embeddings.router,
         health.router,
     ):  # fmt: skip
         app.include_router(router)

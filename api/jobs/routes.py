@@ -22,7 +22,7 @@ from penstock.submission.results import facts_of
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-DIALECTS = ("job", "openai.chat", "openai.responses", "openai.embeddings")
+DIALECTS = ("job", "openai.chat", "openai.responses", "openai.completions", "openai.embeddings")
 
 
 @router.post("")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.completion import CompletionRequest, EmbeddingRequest
-from penstock.dialects import job, openai_chat, openai_embeddings, openai_responses
+from penstock.dialects import job, openai_chat, openai_completions, openai_embeddings, openai_responses
 from penstock.dialects.facts import JobFacts
 
 
@@ -13,7 +13,7 @@ from penstock.dialects.facts import JobFacts
 class Dialect:
     """One way to say things. `endpoint` is the path that lines of a batch may name, None where there is none.
 
-    `answered` says whether the model writes an answer, which takes tokens too.
+    `answered` says whether the model writes an answer, which takes tokens too; `prompt` is the field of the prompt.
     """
 
     name: str
@@ -22,14 +22,31 @@ class Dialect:
     render: Callable[[JobFacts], dict[str, Any]]
     render_error: Callable[[dict[str, Any]], dict[str, Any]]
     answered: bool = True
+    prompt: str = "messages"
 
 
 def _rows() -> tuple[Dialect, ...]:
-    chat, responses, vectors = openai_chat, openai_responses, openai_embeddings
+    chat, responses, text, vectors = openai_chat, openai_responses, openai_completions, openai_embeddings
     return (
         Dialect("openai.chat", "/v1/chat/completions", chat.parse, chat.render, chat.render_error),
-        Dialect("openai.responses", "/v1/responses", responses.parse, responses.render, responses.render_error),
-        Dialect("openai.embeddings", "/v1/embeddings", vectors.parse, vectors.render, vectors.render_error, False),
+        Dialect(
+            "openai.responses",
+            "/v1/responses",
+            responses.parse,
+            responses.render,
+            responses.render_error,
+            prompt="input",
+        ),
+        Dialect("openai.completions", "/v1/completions", text.parse, text.render, text.render_error, prompt="prompt"),
+        Dialect(
+            "openai.embeddings",
+            "/v1/embeddings",
+            vectors.parse,
+            vectors.render,
+            vectors.render_error,
+            answered=False,
+            prompt="input",
+        ),
         Dialect("job", None, job.parse, job.render, job.render_error),
     )
 

@@ -15,6 +15,7 @@ from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
 from penstock.errors import ModelNotFound, PenstockError, ProviderCircuitOpen, error_to_json
 from penstock.execution.call import Asked, Caller, CallRecord, Deferred, Emit, Interrupted, NextDeployment, Order
+from penstock.execution.prompts import complete_each
 from penstock.ids import public_id
 from penstock.limits.buckets import TokenBucket, tier_buckets
 from penstock.providers.deployments import Deployment, Deployments
@@ -70,19 +71,24 @@ class Pipeline:
         deployment = self._deployments.get(job.deployment)
         if deployment is None:
             raise ModelNotFound(job.model)
-        require_fit(request, deployment.context)
+        require_fit(request, deployment.context, param=registry.get(job.dialect).prompt)
         try:
             if isinstance(request, EmbeddingRequest):
                 return Outcome(embeddings=await self._caller.embed(self._order(job, request, deployment), record))
-            return Outcome(result=await self._caller.complete(self._order(job, request, deployment), record, emit))
+            calls = request.calls()
+            orders = [self._order(job, call, deployment, len(calls)) for call in calls]
+            if len(orders) > 1:
+                return Outcome(result=await complete_each(self._caller, orders, record))
+            return Outcome(result=await self._caller.complete(orders[0], record, emit))
         except NextDeployment as failed:
             raise self.next_hop(job, failed.error) from failed
 
-    def _order(self, job: ClaimedJob, request: Asked, deployment: Deployment) -> Order[Asked]:
+    def _order(self, job: ClaimedJob, request: Asked, deployment: Deployment, calls: int = 1) -> Order[Asked]:
+        """The order for one of the job's `calls`."""
         return Order(
             request=request,
             deployment=deployment,
-            size=len(job.body),
+            size=len(job.body) // calls,
             interactive=job.lane == "interactive",
             age=max(time.time() - job.created_at.timestamp(), 0.0),
             tier=self._tier(job.tenant_id, job.tier),

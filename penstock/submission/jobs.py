@@ -57,7 +57,7 @@ class Submission:
         request = spoken.parse(body)
         plan = self._deployments.plan(request.model, request.fallback)
         deployment = plan.deployment
-        require_fit(request, deployment.context)
+        require_fit(request, deployment.context, param=spoken.prompt)
         raw = dumps(body)
         lane = "interactive" if interactive else "bulk"
         job = NewJob(

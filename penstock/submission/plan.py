@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from penstock.dialects.text_request import MAX_TEXTS
 from penstock.rules.estimates import Calibration, plain_input
 
 _FRESH = Calibration()
@@ -26,6 +27,7 @@ def max_tokens(body: dict[str, Any]) -> int | None:
 
 
 def choices(body: dict[str, Any]) -> int:
-    """How many answers are asked for."""
-    value = body.get("n")
-    return value if isinstance(value, int) and 0 < value <= 128 else 1
+    """How many answers are asked for; of several prompts each has its own."""
+    value, prompts = body.get("n"), body.get("prompt")
+    each = value if isinstance(value, int) and 0 < value <= 128 else 1
+    return each * min(len(prompts), MAX_TEXTS) if isinstance(prompts, list) and prompts else each

@@ -23,7 +23,7 @@ from penstock.completion import (
     Usage,
 )
 from penstock.configuration import ProviderConfig
-from penstock.errors import InvalidRequest, ProviderRateLimited, ProviderUnauthorized
+from penstock.errors import InvalidRequest, ProviderRateLimited, ProviderStreamBroken, ProviderUnauthorized
 from penstock.http import make_client
 from penstock.providers.bedrock import Bedrock
 from simulator.options import SimulatorOptions
@@ -188,6 +188,13 @@ async def test_a_share_that_fails_fails_the_whole(connect: Connect, upstream: Up
     upstream.answers = [whole(titan([1.0], 2)), whole({"message": "slow down"}, 429)]
     with pytest.raises(ProviderRateLimited):
         await connect(aws=AWS).embed(embed("a", "b"), TITAN)
+
+
+@pytest.mark.parametrize("vector", [[], [1e39], ["x"], None])
+async def test_a_vector_that_is_none_breaks_the_answer(connect: Connect, upstream: Upstream, vector: Any) -> None:
+    upstream.answers = [whole(titan(vector, 2))]
+    with pytest.raises(ProviderStreamBroken):
+        await connect(aws=AWS).embed(embed("a"), TITAN)
 
 
 async def test_nothing_is_sent_of_what_cannot_be_said(connect: Connect, upstream: Upstream) -> None:

@@ -158,7 +158,7 @@ def test_each_input_has_the_context_window_alone(too_long: str | tuple[int, ...]
     require_fit(EmbeddingRequest(model="m", inputs=((1,) * 10,) * 20), 10)
     request = EmbeddingRequest(model="m", inputs=(too_long + too_long[:5], "a"))
     with pytest.raises(ContextTooLong) as caught:
-        require_fit(request, 10)
+        require_fit(request, 10, param="input")
     assert caught.value.param == "input"
     require_fit(request, None)
 
