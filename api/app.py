@@ -11,7 +11,7 @@ from api.admin import routes as admin
 from api.anthropic import messages
 from api.auth import Keys
 from api.jobs import routes as jobs
-from api.openai import batches, chat, files, responses
+from api.openai import batches, chat, completions, embeddings, files, responses
 from api.paths import TrailingSlash
 from api.response_headers import ResponseHeaders
 from api.services import open_services
@@ -32,8 +32,9 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Penstock", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.router.redirect_slashes = False
     for router in (
-        chat.router, responses.router, files.router, batches.router, messages.router, models.router, jobs.router,
-        admin.router, breakers.router, metrics.router, endpoints.router, deliveries.router, callbacks.router,
+        chat.router, completions.router, embeddings.router, responses.router, files.router, batches.router,
+        messages.router, models.router, jobs.router, admin.router, breakers.router, metrics.router, endpoints.router,
+        deliveries.router, callbacks.router,
         health.router,
     ):  # fmt: skip
         app.include_router(router)

@@ -3,24 +3,36 @@
 from dataclasses import dataclass
 from typing import Any
 
+from penstock.completion.embedding import EmbeddingResult
 from penstock.completion.encoding import dumps, loads
 from penstock.completion.result import CompletionResult
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`result` is partial when there is an `error` (of `errors.error_to_json`'s form) or the job was cancelled."""
+    """`result` is partial when there is an `error` (of `errors.error_to_json`'s form) or the job was cancelled.
+
+    A job that asked for embeddings has these instead, all of them or none.
+    """
 
     result: CompletionResult | None = None
     error: dict[str, Any] | None = None
+    embeddings: EmbeddingResult | None = None
 
     def to_bytes(self) -> bytes:
         """ASCII JSON."""
-        return dumps({"result": self.result.to_json() if self.result else None, "error": self.error})
+        value = {"result": self.result.to_json() if self.result else None, "error": self.error}
+        if self.embeddings is not None:
+            value["embeddings"] = self.embeddings.to_json()
+        return dumps(value)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Outcome":
         """The inverse of `to_bytes`."""
         value = loads(data)
-        result = value["result"]
-        return cls(CompletionResult.from_json(result) if result else None, value["error"])
+        result, embeddings = value["result"], value.get("embeddings")
+        return cls(
+            CompletionResult.from_json(result) if result else None,
+            value["error"],
+            EmbeddingResult.from_json(embeddings) if embeddings else None,
+        )

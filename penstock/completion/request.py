@@ -1,6 +1,6 @@
 """What a caller asks of a model, independent of the dialect it arrived in."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from penstock.completion.messages import CacheLifetime, Message
@@ -43,6 +43,8 @@ class CompletionRequest:
 
     model: str
     messages: tuple[Message, ...]
+    #: further conversations, each answered by a call of its own; their choices follow those of `messages`
+    others: tuple[tuple[Message, ...], ...] = ()
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
@@ -71,3 +73,9 @@ class CompletionRequest:
     extra: dict[str, Any] = field(default_factory=dict)
     #: fields of OpenAI's Responses that only that wire format knows; no other is told of them
     responses_only: dict[str, Any] = field(default_factory=dict)
+
+    def calls(self) -> tuple["CompletionRequest", ...]:
+        """The request as one for each conversation, which is what an upstream call can hold."""
+        if not self.others:
+            return (self,)
+        return tuple(replace(self, messages=messages, others=()) for messages in (self.messages, *self.others))

@@ -4,8 +4,8 @@ The `trace` keeps where every delta ended, so that a stream replayed from the st
 event, to the stream that was seen live.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock.completion.events import CompletionEvent, Finished, FinishReason, PartDelta, PartKind, PartStarted
@@ -86,6 +86,25 @@ class CompletionResult:
             stop_sequence=value["stop_sequence"],
             upstream_model=value["upstream_model"],
         )
+
+
+def joined(results: Sequence[CompletionResult]) -> CompletionResult:
+    """Whole answers as one: the choices of the second follow those of the first, and so on."""
+    parts: list[ResultPart] = []
+    trace: list[TraceEntry] = []
+    reasons: list[FinishReason] = []
+    for result in results:
+        trace += [(index + len(parts), size, tokens) for index, size, tokens in result.trace]
+        parts += [replace(part, choice=part.choice + len(reasons)) for part in result.parts]
+        reasons += result.finish_reasons
+    return CompletionResult(
+        parts=tuple(parts),
+        trace=tuple(trace),
+        finish_reasons=tuple(reasons),
+        usage=Usage(*map(sum, zip(*(result.usage.to_json() for result in results), strict=True))),
+        stop_sequence=results[0].stop_sequence if len(results) == 1 else None,
+        upstream_model=results[0].upstream_model,
+    )
 
 
 class ResultBuilder:

@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.completion import CompletionResult
+from penstock.completion import CompletionResult, EmbeddingResult
 from penstock.errors import JobCancelled, JobExpired, PenstockError, error_to_json
 
 _ENDED = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -16,7 +16,8 @@ class JobFacts:
 
     `id`, `created_at`, `background`, `model` and `body` never change; streams are rendered from these and the events.
     `started` says whether a worker ever began: a job that went back to the backlog keeps it. `result` may hold part of
-    an answer when the job failed, was cancelled or expired. `error` has the form of `errors.error_to_json`.
+    an answer when the job failed, was cancelled or expired; `embeddings` stand in its place where the job asked for
+    these. `error` has the form of `errors.error_to_json`.
     """
 
     id: uuid.UUID
@@ -29,6 +30,7 @@ class JobFacts:
     body: dict[str, Any]
     result: CompletionResult | None
     error: dict[str, Any] | None
+    embeddings: EmbeddingResult | None = None
 
     @property
     def ended(self) -> bool:

@@ -3,7 +3,7 @@
 import itertools
 from typing import Any
 
-from penstock.completion import CompletionRequest, CompletionResult, PartDelta, PartStarted
+from penstock.completion import CompletionRequest, CompletionResult, EmbeddingResult, PartDelta, PartStarted, Usage
 from penstock.completion.encoding import dumps
 from penstock.dialects.chat_request import parse as parse_chat
 from penstock.dialects.facts import JobFacts
@@ -41,12 +41,25 @@ def render(facts: JobFacts) -> dict[str, Any]:
         "created_at": facts.created_at,
         "started": facts.started,
         "finished_at": facts.finished_at,
-        "output": _output(facts, facts.result) if facts.result is not None else None,
-        "usage": _usage(facts.result) if facts.result is not None and facts.result.finish_reasons else None,
+        **_answer(facts),
         "error": {name: failure[name] for name in ("type", "message", "code")} if failure else None,
         "metadata": facts.body.get("metadata"),
         "callback_url": facts.body.get("callback_url"),
     }
+
+
+def _answer(facts: JobFacts) -> dict[str, Any]:
+    result, vectors = facts.result, facts.embeddings
+    if vectors is not None:
+        return {"output": _vectors(vectors), "usage": _usage(vectors.usage)}
+    return {
+        "output": _output(facts, result) if result is not None else None,
+        "usage": _usage(result.usage) if result is not None and result.finish_reasons else None,
+    }
+
+
+def _vectors(result: EmbeddingResult) -> dict[str, Any]:
+    return {"embeddings": [list(vector) for vector in result.vectors]}
 
 
 def _output(facts: JobFacts, result: CompletionResult) -> dict[str, Any]:
@@ -76,8 +89,7 @@ def _choice(facts: JobFacts, result: CompletionResult, number: int) -> dict[str,
     }
 
 
-def _usage(result: CompletionResult) -> dict[str, int]:
-    counts = result.usage
+def _usage(counts: Usage) -> dict[str, int]:
     return {
         "input_tokens": counts.input_tokens,
         "output_tokens": counts.output_tokens,

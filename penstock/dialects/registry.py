@@ -4,8 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.completion import CompletionRequest
-from penstock.dialects import anthropic_messages, job, openai_chat, openai_responses
+from penstock.completion import CompletionRequest, EmbeddingRequest
+from penstock.dialects import (
+    anthropic_messages,
+    job,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_responses,
+)
 from penstock.dialects.facts import JobFacts
 
 
@@ -14,22 +21,47 @@ class Dialect:
     """One way to say things.
 
     `endpoint` is the path that requests are posted to, None where a batch cannot hold them; `in_files` says whether a
-    batch made from an uploaded file may name it.
+    batch made from an uploaded file may name it. `answered` says whether the model writes an answer, which takes tokens
+    too; `prompt` is the field of the prompt.
     """
 
     name: str
     endpoint: str | None
     in_files: bool
-    parse: Callable[[dict[str, Any]], CompletionRequest]
+    parse: Callable[[dict[str, Any]], CompletionRequest | EmbeddingRequest]
     render: Callable[[JobFacts], dict[str, Any]]
     render_error: Callable[[dict[str, Any]], dict[str, Any]]
+    answered: bool = True
+    prompt: str = "messages"
 
 
 def _rows() -> tuple[Dialect, ...]:
     chat, responses, messages = openai_chat, openai_responses, anthropic_messages
+    text, vectors = openai_completions, openai_embeddings
     return (
         Dialect("openai.chat", "/v1/chat/completions", True, chat.parse, chat.render, chat.render_error),
-        Dialect("openai.responses", "/v1/responses", True, responses.parse, responses.render, responses.render_error),
+        Dialect(
+            "openai.responses",
+            "/v1/responses",
+            True,
+            responses.parse,
+            responses.render,
+            responses.render_error,
+            prompt="input",
+        ),
+        Dialect(
+            "openai.completions", "/v1/completions", True, text.parse, text.render, text.render_error, prompt="prompt"
+        ),
+        Dialect(
+            "openai.embeddings",
+            "/v1/embeddings",
+            True,
+            vectors.parse,
+            vectors.render,
+            vectors.render_error,
+            answered=False,
+            prompt="input",
+        ),
         Dialect("anthropic.messages", "/v1/messages", False, messages.parse, messages.render, messages.render_error),
         Dialect("job", None, False, job.parse, job.render, job.render_error),
     )

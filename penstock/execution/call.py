@@ -1,14 +1,25 @@
-"""One completion from one deployment: reserve, call, stream, settle, and try again where that can help."""
+"""One answer from one deployment: reserve, call, stream, settle, and try again where that can help."""
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from penstock.completion import CompletionRequest, CompletionResult, Finished, PartDelta, PartStarted, ResultBuilder
+from penstock.completion import (
+    CompletionEvent,
+    CompletionRequest,
+    CompletionResult,
+    EmbeddingRequest,
+    EmbeddingResult,
+    Finished,
+    PartDelta,
+    PartStarted,
+    ResultBuilder,
+)
 from penstock.completion.characters import WholeCharacters
 from penstock.completion.usage import Usage
 from penstock.configuration import LaneRetries
@@ -25,9 +36,13 @@ from penstock.limits.quota import Outcome, Quota, Refused, Reservation
 from penstock.providers.base import OnHeaders, Provider
 from penstock.providers.deployments import Deployment
 from penstock.rules import prices, retries
-from penstock.rules.estimates import Calibration, plain_input
+from penstock.rules.estimates import Calibration, Estimate, plain_input
 from penstock.store.finish import Attempt
 
+Asked = TypeVar("Asked", CompletionRequest, EmbeddingRequest)
+Answer = TypeVar("Answer", CompletionResult, EmbeddingResult)
+#: makes the upstream call itself
+_Ask = Callable[[Provider, OnHeaders | None], Awaitable[Answer]]
 #: takes each chunk as it comes
 Emit = Callable[[PartStarted | PartDelta], None]
 #: a provider that answers 429 without saying for how long
@@ -77,11 +92,17 @@ class CallRecord:
     attempts: list[Attempt] = field(default_factory=list)
     builder: ResultBuilder = field(default_factory=ResultBuilder)
     emitted: bool = False
+    #: when the first chunk of the present attempt came (monotonic clock)
+    first: float | None = None
 
     @property
     def usage(self) -> Usage:
         """Of the attempts together: failed ones may have cost tokens too."""
         return Usage(*map(sum, zip(*(attempt.usage.to_json() for attempt in self.attempts), strict=True)))
+
+    def first_token_ms(self, began: float) -> int | None:
+        """Milliseconds from there to the first chunk of the present attempt, None where none came."""
+        return int((self.first - began) * 1000) if self.first else None
 
     @property
     def cost(self) -> Decimal | None:
@@ -91,14 +112,14 @@ class CallRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """One completion to be had from one deployment.
+class Order(Generic[Asked]):
+    """One answer to be had from one deployment.
 
     `size` is the request's length in bytes, `tier` what its tenant's tier draws from, `age` the seconds since the job
     was accepted. `fallback_on` names the failures after which another deployment is asked; empty when there is none.
     """
 
-    request: CompletionRequest
+    request: Asked
     deployment: Deployment
     size: int
     interactive: bool
@@ -125,7 +146,9 @@ class Caller:
         self._calibration = calibration
         self._policies = policies
 
-    async def complete(self, order: Order, record: CallRecord, emit: Emit | None) -> CompletionResult:
+    async def complete(
+        self, order: Order[CompletionRequest], record: CallRecord, emit: Emit | None
+    ) -> CompletionResult:
         """Call until there is an answer or calling again cannot help. With `emit` the answer is streamed.
 
         Raises:
@@ -134,18 +157,51 @@ class Caller:
             Interrupted: it failed in a way that may be repeated, but chunks of its answer are out.
             PenstockError: why the last attempt failed.
         """
+        request, model = order.request, order.deployment.upstream_model
+
+        async def ask(provider: Provider, on_headers: OnHeaders | None) -> CompletionResult:
+            if emit is None:
+                return await provider.complete(request, model, on_headers=on_headers)
+            return await _streamed(provider.stream(request, model, on_headers=on_headers), record, emit)
+
+        def guess() -> Estimate:
+            size = plain_input(order.size)
+            return self._calibration.estimate(order.deployment.name, size, request.max_tokens, request.n)
+
+        return await self._until_answered(order, record, ask, guess, streamed=emit is not None)
+
+    async def embed(self, order: Order[EmbeddingRequest], record: CallRecord) -> EmbeddingResult:
+        """As `complete`, for embeddings, which are never streamed and take no output tokens."""
+        request, model = order.request, order.deployment.upstream_model
+
+        async def ask(provider: Provider, on_headers: OnHeaders | None) -> EmbeddingResult:
+            return await provider.embed(request, model, on_headers=on_headers)
+
+        def guess() -> Estimate:
+            return self._calibration.estimate(order.deployment.name, plain_input(order.size), 0)
+
+        return await self._until_answered(order, record, ask, guess, streamed=False)
+
+    async def _until_answered(
+        self,
+        order: Order[Any],
+        record: CallRecord,
+        ask: _Ask[Answer],
+        estimate: Callable[[], Estimate],
+        *,
+        streamed: bool,
+    ) -> Answer:
         started = time.monotonic()
-        name = order.deployment.name
         while True:
-            guess = self._calibration.estimate(name, plain_input(order.size), order.request.max_tokens, order.request.n)
+            guess = estimate()
             reservation = await self._reserve(order, Tokens(guess.input, guess.output))
             try:
-                result = await self._attempt(order, record, reservation, emit)
+                result = await self._attempt(order, record, reservation, ask, streamed=streamed)
             except PenstockError as error:
                 elapsed = order.age + time.monotonic() - started
                 delay = await self._after(error, order, record, reservation, elapsed)
             else:
-                self._calibration.learn(name, guess, result.usage)
+                self._calibration.learn(order.deployment.name, guess, result.usage)
                 return result
             await asyncio.sleep(delay)
 
@@ -154,7 +210,7 @@ class Caller:
         return self._quota.shut_for(self._limits[deployment])
 
     async def _after(
-        self, error: PenstockError, order: Order, record: CallRecord, reservation: Reservation, elapsed: float
+        self, error: PenstockError, order: Order[Any], record: CallRecord, reservation: Reservation, elapsed: float
     ) -> float:
         """What follows a failed attempt: the seconds to wait before the next one, or an exception that says what else.
 
@@ -178,7 +234,7 @@ class Caller:
             raise Deferred(decision.delay) from error
         return decision.delay
 
-    async def _reserve(self, order: Order, tokens: Tokens) -> Reservation:
+    async def _reserve(self, order: Order[Any], tokens: Tokens) -> Reservation:
         deadline = time.monotonic() + self._policies[order.interactive].max_seconds - order.age
         limits = self._limits[order.deployment.name]
         while True:
@@ -197,7 +253,7 @@ class Caller:
                 continue
             return answer
 
-    async def _wait(self, refused: Refused, order: Order, deadline: float) -> None:
+    async def _wait(self, refused: Refused, order: Order[Any], deadline: float) -> None:
         """Wait a moment for what was refused.
 
         Raises:
@@ -215,33 +271,15 @@ class Caller:
         await asyncio.sleep(min(refused.wait, _LONGEST_WAIT))
 
     async def _attempt(
-        self, order: Order, record: CallRecord, reservation: Reservation, emit: Emit | None
-    ) -> CompletionResult:
+        self, order: Order[Any], record: CallRecord, reservation: Reservation, ask: _Ask[Answer], *, streamed: bool
+    ) -> Answer:
         deployment = order.deployment
-        observed = _Observed(self._quota, reservation.limits, streamed=emit is not None)
-        started_at, first = datetime.now(UTC), None
+        observed = _Observed(self._quota, reservation.limits, streamed=streamed)
+        started_at, record.first = datetime.now(UTC), None
         usage, failure, outcome = Usage(), None, "cancelled"
         reservation.begin()
-        provider = self._providers[deployment.provider]
         try:
-            if emit is None:
-                result = await provider.complete(
-                    order.request, deployment.upstream_model, on_headers=observed.on_headers
-                )
-            else:
-                characters = WholeCharacters()
-                async for read in provider.stream(
-                    order.request, deployment.upstream_model, on_headers=observed.on_headers
-                ):
-                    first = first or time.monotonic()
-                    for event in characters.read(read):
-                        record.builder.add(event)
-                        if not isinstance(event, Finished):
-                            record.emitted = True
-                            emit(event)
-                if not record.builder.finished:
-                    raise ProviderStreamBroken("The provider ended the stream before the answer was whole.")
-                result = record.builder.build()
+            result = await ask(self._providers[deployment.provider], observed.on_headers)
             usage, outcome = result.usage, "succeeded"
             return result
         except PenstockError as error:
@@ -260,7 +298,7 @@ class Caller:
                     started_at=started_at,
                     outcome=outcome,
                     latency_ms=int((time.monotonic() - reservation.began) * 1000),
-                    first_token_ms=int((first - reservation.began) * 1000) if first else None,
+                    first_token_ms=record.first_token_ms(reservation.began),
                     usage=usage,
                     cost=self._cost(deployment, usage) if outcome == "succeeded" else None,
                     error_type=type(failure).__name__ if failure else None,
@@ -278,6 +316,21 @@ class Caller:
             deployment.provider_config.base_url,
             discount=deployment.model_config.discount,
         )
+
+
+async def _streamed(events: AsyncIterator[CompletionEvent], record: CallRecord, emit: Emit) -> CompletionResult:
+    """Pass an answer on as it comes."""
+    characters = WholeCharacters()
+    async for read in events:
+        record.first = record.first or time.monotonic()
+        for event in characters.read(read):
+            record.builder.add(event)
+            if not isinstance(event, Finished):
+                record.emitted = True
+                emit(event)
+    if not record.builder.finished:
+        raise ProviderStreamBroken("The provider ended the stream before the answer was whole.")
+    return record.builder.build()
 
 
 class _Observed:
@@ -320,7 +373,7 @@ def _used(
     return reservation.tokens, "failed" if failure is not None else "unseen"
 
 
-def _refusal(refused: Refused, order: Order) -> PenstockError:
+def _refusal(refused: Refused, order: Order[Any]) -> PenstockError:
     """The error that a caller is told when what was refused cannot be waited for."""
     name = order.deployment.name
     if refused.why == "tier":

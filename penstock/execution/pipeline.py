@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import structlog
 
-from penstock.completion import CompletionRequest, CompletionResult
+from penstock.completion import CompletionRequest, EmbeddingRequest
 from penstock.completion.encoding import loads
 from penstock.completion.outcome import Outcome
 from penstock.configuration import Config
@@ -14,10 +14,11 @@ from penstock.dialects import openai_responses, registry
 from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
 from penstock.errors import ModelNotFound, PenstockError, ProviderCircuitOpen, error_to_json
-from penstock.execution.call import Caller, CallRecord, Deferred, Emit, Interrupted, NextDeployment, Order
+from penstock.execution.call import Asked, Caller, CallRecord, Deferred, Emit, Interrupted, NextDeployment, Order
+from penstock.execution.prompts import complete_each
 from penstock.ids import public_id
 from penstock.limits.buckets import TokenBucket, tier_buckets
-from penstock.providers.deployments import Deployments
+from penstock.providers.deployments import Deployment, Deployments
 from penstock.rules.context import require_fit, within_limits
 from penstock.rules.lifecycle import JobState
 from penstock.store.finish import FinishedJob
@@ -55,7 +56,7 @@ class Pipeline:
             Interrupted: its answer stopped after chunks of it were published.
         """
         try:
-            result = await self._complete(job, record, emit)
+            outcome = await self._answer(job, record, emit)
         except (Deferred, Hop, Interrupted):
             raise
         except PenstockError as error:
@@ -63,27 +64,36 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 — a fault of ours must end this job alone, and be seen
             _log.exception("a job met a fault of Penstock's own", job=job.id.hex)
             return failed(job, record, PenstockError(f"Internal error ({type(error).__name__})."))
-        return _finished(job, record, "succeeded", 200, Outcome(result=result))
+        return _finished(job, record, "succeeded", 200, outcome)
 
-    async def _complete(self, job: ClaimedJob, record: CallRecord, emit: Emit | None) -> CompletionResult:
+    async def _answer(self, job: ClaimedJob, record: CallRecord, emit: Emit | None) -> Outcome:
         request = parse_body(job)
         deployment = self._deployments.get(job.deployment)
         if deployment is None:
             raise ModelNotFound(job.model)
-        require_fit(request, deployment.context)
-        order = Order(
-            request=within_limits(request, deployment.context, deployment.max_output),
+        require_fit(request, deployment.context, param=registry.get(job.dialect).prompt)
+        try:
+            if isinstance(request, EmbeddingRequest):
+                return Outcome(embeddings=await self._caller.embed(self._order(job, request, deployment), record))
+            calls = within_limits(request, deployment.context, deployment.max_output).calls()
+            orders = [self._order(job, call, deployment, len(calls)) for call in calls]
+            if len(orders) > 1:
+                return Outcome(result=await complete_each(self._caller, orders, record))
+            return Outcome(result=await self._caller.complete(orders[0], record, emit))
+        except NextDeployment as failed:
+            raise self.next_hop(job, failed.error) from failed
+
+    def _order(self, job: ClaimedJob, request: Asked, deployment: Deployment, calls: int = 1) -> Order[Asked]:
+        """The order for one of the job's `calls`."""
+        return Order(
+            request=request,
             deployment=deployment,
-            size=len(job.body),
+            size=len(job.body) // calls,
             interactive=job.lane == "interactive",
             age=max(time.time() - job.created_at.timestamp(), 0.0),
             tier=self._tier(job.tenant_id, job.tier),
             fallback_on=self._deployments.fallback_on(job.model) if job.fallback else frozenset(),
         )
-        try:
-            return await self._caller.complete(order, record, emit)
-        except NextDeployment as failed:
-            raise self.next_hop(job, failed.error) from failed
 
     def next_hop(self, job: ClaimedJob, error: PenstockError) -> Exception:
         """Where a job goes that failed here with `error`: to the first deployment left whose breaker is not open.
@@ -100,7 +110,7 @@ class Pipeline:
         return Hop(chosen, [name for name in left if name != chosen])
 
 
-def parse_body(job: ClaimedJob) -> CompletionRequest:
+def parse_body(job: ClaimedJob) -> CompletionRequest | EmbeddingRequest:
     """The request of a job, read by its dialect.
 
     Raises:
@@ -161,6 +171,7 @@ def _facts(job: ClaimedJob, state: JobState, outcome: Outcome) -> JobFacts:
         body=loads(job.body),
         result=outcome.result,
         error=outcome.error,
+        embeddings=outcome.embeddings,
     )
 
 

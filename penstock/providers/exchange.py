@@ -122,7 +122,7 @@ class WireProvider(Provider):
         """See `Provider.embed`."""
         content = encode(self._embedding_body(request, upstream_model))
         body = await self._exchanged(self._embedding_path(upstream_model), content, on_headers)
-        result = self._understood(lambda: self._embedding_answer(body, request))
+        result = self._understood(lambda: self._embedding_answer(body, request).rounded())
         if len(result.vectors) != len(request.inputs):
             raise self._failures.broken(f"it has {len(result.vectors)} vectors for {len(request.inputs)} inputs")
         return result

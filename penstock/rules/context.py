@@ -7,7 +7,7 @@ tens of thousands of tokens to have no limit at all, and servers refuse what the
 import math
 from dataclasses import replace
 
-from penstock.completion import CompletionRequest, Text, ToolResult
+from penstock.completion import CompletionRequest, EmbeddingRequest, Message, Text, ToolResult
 from penstock.errors import ContextTooLong
 from penstock.rules.estimates import prompt_tokens
 
@@ -17,25 +17,24 @@ _MOST_CHARACTERS_PER_TOKEN = 6
 _PROMPT_MARGIN = 1.25
 
 
-def require_fit(request: CompletionRequest, context: int | None) -> None:
-    """Check the prompt's text against a context window, in tokens (None: unknown).
+def require_fit(request: CompletionRequest | EmbeddingRequest, context: int | None, *, param: str = "messages") -> None:
+    """Check the prompt's text against a context window, in tokens (None: unknown); each of several has it alone.
+
+    `param` is the field of the prompt, for the error.
 
     Raises:
         ContextTooLong: it is larger than the window by any way of counting.
     """
     if context is None:
         return
-    characters = sum(
-        len(part.text if isinstance(part, Text) else part.content)
-        for message in request.messages
-        for part in message.parts
-        if isinstance(part, Text | ToolResult)
-    )
-    least = characters // _MOST_CHARACTERS_PER_TOKEN
+    if isinstance(request, EmbeddingRequest):
+        least = max(map(_least_tokens, request.inputs))
+    else:
+        least = max(map(_characters, (request.messages, *request.others))) // _MOST_CHARACTERS_PER_TOKEN
     if least > context:
         raise ContextTooLong(
             f"The prompt has at least {least} tokens; the context window of `{request.model}` is {context} tokens.",
-            param="messages",
+            param=param,
         )
 
 
@@ -56,3 +55,16 @@ def within_limits(request: CompletionRequest, context: int | None, max_output: i
     if thinking is not None and thinking < asked:
         thinking = max(thinking * most // asked, 1)
     return replace(request, max_tokens=most, reasoning_tokens=thinking)
+
+
+def _least_tokens(prompt: str | tuple[int, ...]) -> int:
+    return len(prompt) // _MOST_CHARACTERS_PER_TOKEN if isinstance(prompt, str) else len(prompt)
+
+
+def _characters(messages: tuple[Message, ...]) -> int:
+    return sum(
+        len(part.text if isinstance(part, Text) else part.content)
+        for message in messages
+        for part in message.parts
+        if isinstance(part, Text | ToolResult)
+    )

@@ -177,7 +177,7 @@ class Ingest:
         return True
 
     def _jobs(self, batch: Batch, page: list[BatchLine], plans: list[Plan], flow_ids: dict[str, int]) -> list[NewJob]:
-        dialect = registry.for_endpoint(batch.endpoint).name
+        dialect = registry.for_endpoint(batch.endpoint)
         rows = []
         for line, plan, job_id in zip(page, plans, new_ids(len(page)), strict=True):
             body = dumps(line.body)
@@ -185,12 +185,12 @@ class Ingest:
                 NewJob(
                     id=job_id,
                     tenant_id=batch.tenant_id,
-                    dialect=dialect,
+                    dialect=dialect.name,
                     model=line.model,
                     lane="bulk",
                     flow_id=flow_ids[plan.deployment.name],
                     deployment=plan.deployment.name,
-                    tokens=request_tokens(line.body, len(body)),
+                    tokens=request_tokens(line.body, len(body), answered=dialect.answered),
                     body=body,
                     batch_id=batch.id,
                     line=line.number,

@@ -66,13 +66,15 @@ class Submission:
                 continues cannot be continued.
         """
         body = await self._continuations.attach(tenant_id, dialect, body)
-        request = registry.get(dialect).parse(body)
+        spoken = registry.get(dialect)
+        request = spoken.parse(body)
         plan = self._deployments.plan(request.model, request.fallback)
         deployment = plan.deployment
         try:
-            require_fit(request, deployment.context)
+            require_fit(request, deployment.context, param=spoken.prompt)
         except ContextTooLong as error:
-            error.param = "messages" if "messages" in body else "input"
+            if error.param not in body:
+                error.param = "input"
             raise
         raw = dumps(body)
         lane = "interactive" if interactive else "bulk"
@@ -84,7 +86,7 @@ class Submission:
             lane=lane,
             flow_id=await self._flow_ids.of(deployment.name, lane, tenant_id, tier),
             deployment=deployment.name,
-            tokens=request_tokens(body, len(raw)),
+            tokens=request_tokens(body, len(raw), answered=spoken.answered),
             body=raw,
             state="queued" if interactive else "pending",
             background=not interactive,

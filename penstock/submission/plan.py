@@ -2,17 +2,19 @@
 
 from typing import Any
 
+from penstock.dialects.text_request import MAX_TEXTS
 from penstock.rules.estimates import Calibration, plain_input
 
 _FRESH = Calibration()
 
 
-def request_tokens(body: dict[str, Any], size: int) -> int:
+def request_tokens(body: dict[str, Any], size: int, *, answered: bool = True) -> int:
     """The expected tokens of a body of `size` bytes, before anything was learnt of its model.
 
-    Fair order and windows count in it; the reservation itself is made with what the worker has learnt by then.
+    A model that embeds writes no answer (not `answered`). Fair order and windows count in it; the reservation itself
+    is made with what the worker has learnt by then.
     """
-    return _FRESH.estimate("", plain_input(size), max_tokens(body), choices(body)).tokens
+    return _FRESH.estimate("", plain_input(size), max_tokens(body) if answered else 0, choices(body)).tokens
 
 
 def max_tokens(body: dict[str, Any]) -> int | None:
@@ -25,6 +27,7 @@ def max_tokens(body: dict[str, Any]) -> int | None:
 
 
 def choices(body: dict[str, Any]) -> int:
-    """How many answers are asked for."""
-    value = body.get("n")
-    return value if isinstance(value, int) and 0 < value <= 128 else 1
+    """How many answers are asked for; of several prompts each has its own."""
+    value, prompts = body.get("n"), body.get("prompt")
+    each = value if isinstance(value, int) and 0 < value <= 128 else 1
+    return each * min(len(prompts), MAX_TEXTS) if isinstance(prompts, list) and prompts else each

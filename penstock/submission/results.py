@@ -30,6 +30,7 @@ def facts_of(row: JobRow) -> JobFacts:
         body=loads(row.request) if row.request is not None else {},
         result=outcome.result,
         error=outcome.error,
+        embeddings=outcome.embeddings,
     )
 
 

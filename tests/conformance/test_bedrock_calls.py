@@ -23,7 +23,7 @@ from penstock.completion import (
     Usage,
 )
 from penstock.configuration import ProviderConfig
-from penstock.errors import InvalidRequest, ProviderRateLimited, ProviderUnauthorized
+from penstock.errors import InvalidRequest, ProviderRateLimited, ProviderStreamBroken, ProviderUnauthorized
 from penstock.http import make_client
 from penstock.providers.bedrock import Bedrock
 from simulator.options import SimulatorOptions
@@ -167,7 +167,7 @@ async def test_titan_embeds_one_text_in_a_call(connect: Connect, upstream: Upstr
     told: list[int] = []
     request = embed("a", "b", "c", dimensions=256)
     result = await connect(aws=AWS).embed(request, TITAN, on_headers=lambda status, _: told.append(status))
-    assert (result.vectors, result.usage) == (((1.0,), (2.0,), (3.0,)), Usage(9))
+    assert ([list(vector) for vector in result.vectors], result.usage) == ([[1.0], [2.0], [3.0]], Usage(9))
     assert [request.body["inputText"] for request in upstream.requests] == ["a", "b", "c"]
     assert {request.path for request in upstream.requests} == {f"/model/{TITAN}/invoke"}
     assert told == [200, 200, 200]
@@ -188,6 +188,13 @@ async def test_a_share_that_fails_fails_the_whole(connect: Connect, upstream: Up
     upstream.answers = [whole(titan([1.0], 2)), whole({"message": "slow down"}, 429)]
     with pytest.raises(ProviderRateLimited):
         await connect(aws=AWS).embed(embed("a", "b"), TITAN)
+
+
+@pytest.mark.parametrize("vector", [[], [1e39], ["x"], None])
+async def test_a_vector_that_is_none_breaks_the_answer(connect: Connect, upstream: Upstream, vector: Any) -> None:
+    upstream.answers = [whole(titan(vector, 2))]
+    with pytest.raises(ProviderStreamBroken):
+        await connect(aws=AWS).embed(embed("a"), TITAN)
 
 
 async def test_nothing_is_sent_of_what_cannot_be_said(connect: Connect, upstream: Upstream) -> None:

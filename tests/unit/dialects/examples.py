@@ -49,7 +49,7 @@ def pending(body: dict[str, Any] | None = None, *, background: bool = True) -> J
         started=False,
         background=background,
         model="m",
-        body=body or {"model": "m", "input": "Hi", "messages": [{"role": "user", "content": "Hi"}]},
+        body=body or {"model": "m", "input": "Hi", "prompt": "Hi", "messages": [{"role": "user", "content": "Hi"}]},
         result=None,
         error=None,
     )

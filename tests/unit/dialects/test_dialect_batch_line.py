@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
+from openai.types import Completion
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 from unit.dialects.examples import AWKWARD, Events, ended, event_lists, failed, pending
@@ -14,7 +15,7 @@ from penstock.dialects import registry
 from penstock.dialects.batch_line import LineFacts, render_line
 
 TEXT: Events = [PartStarted(0, "text"), PartDelta(0, "".join(AWKWARD) + "\ud83d")]
-BODIES = {"openai.chat": ChatCompletion, "openai.responses": Response}
+BODIES = {"openai.chat": ChatCompletion, "openai.responses": Response, "openai.completions": Completion}
 
 
 @pytest.mark.parametrize("dialect", BODIES)
@@ -69,12 +70,14 @@ def test_a_job_that_is_not_over_has_no_line():
 
 
 def test_the_table():
-    assert registry.endpoints() == ("/v1/chat/completions", "/v1/responses")
+    served = ("/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/embeddings")
+    assert registry.endpoints() == served
     assert registry.for_endpoint("/v1/responses") is registry.get("openai.responses")
     assert registry.for_endpoint("/v1/messages") is registry.get("anthropic.messages")
     assert registry.get("job").endpoint is None
-    assert registry.names() == ("openai.chat", "openai.responses", "anthropic.messages", "job")
-    for name in registry.names():
+    names = ("openai.chat", "openai.responses", "openai.completions", "openai.embeddings", "anthropic.messages", "job")
+    assert registry.names() == names
+    for name in names:
         assert registry.get(name).name == name
     with pytest.raises(KeyError):
         registry.get("nonsense")
