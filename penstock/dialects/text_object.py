@@ -20,6 +20,8 @@ FINISH_REASONS: dict[FinishReason, str] = {
 }
 #: the kinds of parts that are told; it has no place for what a model thinks
 SPOKEN = frozenset(("text", "refusal"))
+#: a token's log probability, after the character of its choice at which the token begins
+Score = tuple[int, dict[str, Any]]
 
 
 def render(facts: JobFacts) -> dict[str, Any]:
@@ -31,25 +33,24 @@ def render(facts: JobFacts) -> dict[str, Any]:
     result = facts.result
     if result is None or not result.finish_reasons:
         raise ValueError("only a whole answer can be shown as a completion")
-    count = len(result.finish_reasons)
-    texts: defaultdict[int, list[str]] = defaultdict(list)
-    entries: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    texts = defaultdict(str, enumerate(echoes(facts, len(result.finish_reasons))))
+    scores: defaultdict[int, list[Score]] = defaultdict(list)
     parts: list[PartStarted] = []
     # As it grew: parts that grew by turns are told by turns, as the stream told them.
     for event in result.events():
         if isinstance(event, PartStarted):
             parts.append(event)
         elif parts[event.part].kind in SPOKEN:
-            texts[parts[event.part].choice].append(event.text)
-            entries[parts[event.part].choice].extend(event.logprobs)
-    before = echoes(facts, count)
+            choice = parts[event.part].choice
+            scores[choice] += placed(event.logprobs, len(texts[choice]))
+            texts[choice] += event.text
     return {
         **head(facts),
         "choices": [
             {
                 "index": index,
-                "text": before[index] + "".join(texts[index]),
-                "logprobs": logprobs(entries[index], len(before[index])),
+                "text": texts[index],
+                "logprobs": logprobs(scores[index]),
                 "finish_reason": FINISH_REASONS[reason],
             }
             for index, reason in enumerate(result.finish_reasons)
@@ -82,18 +83,23 @@ def echoes(facts: JobFacts, count: int) -> list[str]:
     return [asked[index * len(asked) // count] for index in range(count)]
 
 
-def logprobs(entries: list[dict[str, Any]], offset: int) -> dict[str, Any] | None:
-    """Log probabilities as four parallel lists; `offset` is where in the choice's text, in characters, they begin."""
-    if not entries:
-        return None
-    offsets = []
+def placed(entries: tuple[dict[str, Any], ...], offset: int) -> list[Score]:
+    """The scores of a delta whose text begins at this character of its choice."""
+    found = []
     for entry in entries:
-        offsets.append(offset)
+        found.append((offset, entry))
         offset += len(entry["token"])
-    tops = [{top["token"]: top["logprob"] for top in entry.get("top_logprobs") or ()} for entry in entries]
+    return found
+
+
+def logprobs(scores: list[Score]) -> dict[str, Any] | None:
+    """Log probabilities as four parallel lists."""
+    if not scores:
+        return None
+    tops = [{top["token"]: top["logprob"] for top in entry.get("top_logprobs") or ()} for _, entry in scores]
     return {
-        "tokens": [entry["token"] for entry in entries],
-        "token_logprobs": [entry["logprob"] for entry in entries],
+        "tokens": [entry["token"] for _, entry in scores],
+        "token_logprobs": [entry["logprob"] for _, entry in scores],
         "top_logprobs": tops if any(tops) else None,
-        "text_offset": offsets,
+        "text_offset": [offset for offset, _ in scores],
     }

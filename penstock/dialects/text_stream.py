@@ -8,7 +8,7 @@ from penstock.completion.encoding import dumps
 from penstock.dialects.chat_object import usage
 from penstock.dialects.facts import JobFacts
 from penstock.dialects.openai_errors import envelope
-from penstock.dialects.text_object import FINISH_REASONS, SPOKEN, choices, echoes, head, logprobs
+from penstock.dialects.text_object import FINISH_REASONS, SPOKEN, choices, echoes, head, logprobs, placed
 
 
 class TextStream:
@@ -61,7 +61,7 @@ class TextStream:
 
     def _text(self, choice: int, text: str, entries: tuple[dict[str, Any], ...] = ()) -> bytes:
         told = self._told.get(choice, 0)
-        frame = self._choice(choice, text, logprobs(list(entries), told))
+        frame = self._choice(choice, text, logprobs(placed(entries, told)))
         self._told[choice] = told + len(text)
         return frame
 
