@@ -1,7 +1,7 @@
 """A provider of chat completions that keeps what it was asked, so that a test can see what a model was told.
 
-It answers `ok`, thinks `hm` where the last message says `THINK`, and calls the tool `f` where that says `CALL`. Where it
-says `HALVES`, a streamed `ok` is followed by a character of which each chunk holds one half.
+It answers `ok`, thinks `hm` where the last message says `THINK`, and calls the tool `f` where that says `CALL`. Where
+it says `HALVES`, a streamed `ok` is followed by a character of which each chunk holds one half.
 """
 
 import json
