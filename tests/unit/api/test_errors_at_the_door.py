@@ -1,9 +1,12 @@
 """What clients' retry rules are told by an error, and which bodies are too deep to read."""
 
+import httpx
 import pytest
-from fastapi import Request
+from fastapi import FastAPI, Request
 
-from api.errors import reply
+from api.errors import add_handlers, reply
+from api.paths import TrailingSlash
+from api.response_headers import ResponseHeaders
 from penstock.completion.encoding import MAX_DEPTH, check_depth
 from penstock.errors import (
     Conflict,
@@ -13,6 +16,7 @@ from penstock.errors import (
     ProviderRateLimited,
     ProviderUnauthorized,
     Unavailable,
+    Unstorable,
     error_to_json,
     stored_error,
 )
@@ -55,3 +59,26 @@ def test_depth(kind: str):
     check_depth({"b": [1], **value} if isinstance(value, dict) else value)
     with pytest.raises(ValueError, match="deep"):
         check_depth([value])
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyError("ours"), 500), (Unstorable("NUL"), 400), (NotFound("gone"), 404)]
+)
+async def test_every_error_is_named_and_in_the_envelope(error: Exception, status: int):
+    app = FastAPI()
+
+    @app.get("/broken")
+    def broken() -> None:
+        raise error
+
+    add_handlers(app)
+    app.add_middleware(TrailingSlash)
+    app.add_middleware(ResponseHeaders)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        answers = [await client.get(path) for path in ("/broken", "/broken/")]
+    assert [answer.status_code for answer in answers] == [status, status]
+    assert len({answer.headers["x-request-id"] for answer in answers}) == 2
+    for answer in answers:
+        assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+        assert "ours" not in answer.text
