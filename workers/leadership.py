@@ -86,6 +86,7 @@ async def serve(settings: Settings) -> None:
         every(2.0, leading, sweeps.find_lost_rings),
         every(2.0, leading, sweeps.find_dead_workers),
         every(10.0, leading, sweeps.wake_flows),
+        every(5.0, leading, sweeps.purge_batches),
         deliverer.run(stop, None),
     ]
     loop = asyncio.get_running_loop()
