@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import openai
 import pytest
 import servers as test_servers
@@ -114,6 +115,9 @@ class Stack:
 
     def client(self, key: str = KEY, **options: Any) -> openai.OpenAI:
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, **{"max_retries": 0, "timeout": 60} | options)
+
+    def anthropic_client(self, key: str = KEY, **options: Any) -> anthropic.Anthropic:
+        return anthropic.Anthropic(base_url=self.url, api_key=key, **{"max_retries": 0, "timeout": 60} | options)
 
     def call(self, method: str, path: str, body: Any = None, key: str | None = KEY, **headers: str) -> tuple[int, Any]:
         """A raw HTTP call; returns status and parsed body."""
