@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from api.anthropic.batches import request_counts
 from penstock.completion.outcome import Outcome
 from penstock.configuration import BatchesConfig, Config
 from penstock.errors import InvalidRequest, NotFound
@@ -207,17 +208,27 @@ async def test_cancelling_meets_the_end(database: Database, tenant: str, reader:
         assert not await batches.request_cancel(database, tenant, batch.id)
 
 
-async def test_lines_that_did_not_run_are_told_so(database: Database, tenant: str, reader: Ingest):
+@pytest.mark.parametrize(("ending", "told"), [("cancelled", "canceled"), ("expired", "expired")])
+async def test_lines_that_did_not_run_are_told_so(
+    database: Database, tenant: str, reader: Ingest, ending: str, told: str
+):
     batch = await create(database, tenant, body([one("a"), one("b", "nope"), one("c")]), LIMITS)
     await reader.run(batch.id)
-    assert await batches.request_cancel(database, tenant, batch.id)
-    assert await batches.end_lines(database, batch.id, "cancelled", 100) == 2
+    if ending == "cancelled":
+        assert await batches.request_cancel(database, tenant, batch.id)
+    else:
+        await database.execute("UPDATE batches SET expires_at = now() - interval '1 second'")
+        assert await batches.expire(database) == [batch.id]
+    assert await batches.end_lines(database, batch.id, ending, 100) == 2
     assert await finalize.finalize_batch(database, batch.id)
-    lines = await lines_of(database, await reload(database, batch))
+    row = await reload(database, batch)
+    counts = {name: n for name, n in request_counts(row).items() if n}
+    assert (row.status, counts) == (ending, {"errored": 1, told: 2})
+    lines = await lines_of(database, row)
     assert [(line["custom_id"], line["result"]["type"]) for line in lines] == [
-        ("a", "canceled"),
+        ("a", told),
         ("b", "errored"),
-        ("c", "canceled"),
+        ("c", told),
     ]
 
 
