@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from api import errors, models
 from api.admin import breakers, health, metrics
 from api.admin import routes as admin
+from api.anthropic import batches as message_batches
 from api.anthropic import messages
 from api.auth import Keys
 from api.jobs import routes as jobs
@@ -33,9 +34,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.redirect_slashes = False
     for router in (
         chat.router, completions.router, embeddings.router, responses.router, files.router, batches.router,
-        messages.router, models.router, jobs.router, admin.router, breakers.router, metrics.router, endpoints.router,
-        deliveries.router, callbacks.router,
-        health.router,
+        message_batches.router, messages.router, models.router, jobs.router, admin.router, breakers.router,
+        metrics.router, endpoints.router, deliveries.router, callbacks.router, health.router,
     ):  # fmt: skip
         app.include_router(router)
     errors.add_handlers(app)

@@ -279,11 +279,14 @@ class WorkerConfig(_Section):
 
 
 class BatchesConfig(_Section):
-    """What one batch may hold; the defaults are OpenAI's documented limits."""
+    """What one batch may hold; the defaults are the vendors' documented limits."""
 
     max_requests: Positive = 50_000
     max_file_bytes: Positive = 200_000_000
     max_upload_bytes: Positive = 512_000_000
+    #: Anthropic's batches, which come as one body
+    max_message_requests: Positive = 100_000
+    max_message_bytes: Positive = 256_000_000
 
 
 class Config(_Section):

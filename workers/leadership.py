@@ -90,6 +90,7 @@ async def serve(settings: Settings) -> None:
         every(10.0, leading, sweeps.wake_flows),
         every(60.0, leading, sweeps.prune_webhooks),
         every(600.0, leading, sweeps.forget_idempotency_keys),
+        every(5.0, leading, sweeps.purge_batches),
         deliverer.run(stop, None),
     ]
     loop = asyncio.get_running_loop()

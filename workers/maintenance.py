@@ -13,7 +13,7 @@ from penstock.configuration import Config
 from penstock.errors import Unavailable
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
-from penstock.store import backlog, batches, flows, idempotency, jobs, webhook_log, workers
+from penstock.store import backlog, batches, flows, idempotency, jobs, message_batches, webhook_log, workers
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.submission.doorbells import order_stop
@@ -61,6 +61,11 @@ class Maintenance:
                 await asyncio.sleep(0)
         if batch.in_progress_at is not None:
             await finalize_batch(self.database, batch.id)
+
+    async def purge_batches(self) -> None:
+        """Remove the lines of batches that were deleted."""
+        while await message_batches.purge(self.database, _PAGE):
+            await asyncio.sleep(0)
 
     async def find_lost_rings(self) -> None:
         """Put jobs back whose doorbell nobody answered, where the queue is empty: otherwise rings would multiply."""

@@ -135,7 +135,7 @@ def _finished(
     job: ClaimedJob, record: CallRecord, state: JobState, status_code: int | None, outcome: Outcome
 ) -> FinishedJob:
     body = outcome.to_bytes()
-    has_line = job.batch_id is not None and status_code is not None
+    has_line = job.batch_id is not None and status_code is not None and registry.get(job.dialect).in_files
     return FinishedJob(
         id=job.id,
         epoch=job.epoch,

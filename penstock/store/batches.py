@@ -10,9 +10,12 @@ from psycopg.rows import class_row
 
 from penstock.completion.encoding import dumps
 from penstock.ids import new_id, public_id
-from penstock.store import idempotency
+from penstock.store import files, idempotency
 from penstock.store.database import Connection, Database
 from penstock.store.idempotency import IdempotencyKey
+
+#: what the batches of Anthropic's interface name: they share this table and its sweeps, and no route
+MESSAGES = "/v1/messages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,14 @@ class Batch:
     error_file_id: UUID | None
     callback_url: str | None
 
+    @property
+    def of_messages(self) -> bool:
+        """Whether it came in by Anthropic's interface (`penstock.store.message_batches`): it has no files."""
+        return self.endpoint == MESSAGES
 
-_COLUMNS = ", ".join(Batch.__slots__)
+
+COLUMNS = ", ".join(Batch.__slots__)
+_OF_FILES = f"endpoint <> '{MESSAGES}'"
 
 
 async def insert(
@@ -86,7 +95,7 @@ async def insert(
                                  metadata, callback_url, expires_at)
             VALUES (%(id)s, %(tenant_id)s, %(endpoint)s, %(input_file_id)s, %(window)s, %(output_expires)s,
                     %(metadata)s, %(callback_url)s, now() + make_interval(secs => %(window)s))
-            RETURNING {_COLUMNS}
+            RETURNING {COLUMNS}
             """,
             {
                 "id": batch_id,
@@ -105,10 +114,10 @@ async def insert(
 
 
 async def get(database: Database, batch_id: UUID, tenant_id: str | None = None) -> Batch | None:
-    """One batch, of one tenant if named."""
-    found = await _many(
+    """One batch made from a file, of one tenant if named."""
+    found = await select(
         database,
-        f"SELECT {_COLUMNS} FROM batches WHERE id = %(id)s"
+        f"SELECT {COLUMNS} FROM batches WHERE id = %(id)s AND {_OF_FILES}"
         " AND (%(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s)",
         {"id": batch_id, "tenant_id": tenant_id},
     )
@@ -116,11 +125,11 @@ async def get(database: Database, batch_id: UUID, tenant_id: str | None = None) 
 
 
 async def page(database: Database, tenant_id: str, after: Batch | None, limit: int) -> list[Batch]:
-    """A tenant's batches, newest first, from just after `after`."""
-    return await _many(
+    """A tenant's batches made from files, newest first, from just after `after`."""
+    return await select(
         database,
         f"""
-        SELECT {_COLUMNS} FROM batches WHERE tenant_id = %(tenant_id)s
+        SELECT {COLUMNS} FROM batches WHERE tenant_id = %(tenant_id)s AND {_OF_FILES}
           AND (%(after_id)s::uuid IS NULL OR (created_at, id) < (%(after_at)s, %(after_id)s))
         ORDER BY created_at DESC, id DESC LIMIT %(limit)s
         """,
@@ -161,10 +170,10 @@ async def expire(database: Database) -> list[UUID]:
 
 async def open_batches(database: Database) -> list[Batch]:
     """Batches that need somebody's hand: to be ingested, ended or finalised."""
-    return await _many(
+    return await select(
         database,
         f"""
-        SELECT {_COLUMNS} FROM batches
+        SELECT {COLUMNS} FROM batches
         WHERE status IN ('validating', 'in_progress', 'finalizing', 'cancelling')
           AND (status = 'validating' OR ending IS NOT NULL OR ingested_to = 0 OR finished >= total
                OR ingest_lease_until IS NOT NULL)
@@ -176,13 +185,13 @@ async def open_batches(database: Database) -> list[Batch]:
 
 async def lease_ingest(database: Database, batch_id: UUID, seconds: int) -> Batch | None:
     """Become the one who reads this batch's file, for `seconds`; None while somebody else does or it is done."""
-    found = await _many(
+    found = await select(
         database,
         f"""
         UPDATE batches SET ingest_lease_until = now() + make_interval(secs => %(seconds)s)
         WHERE id = %(id)s AND (ingest_lease_until IS NULL OR ingest_lease_until < now())
           AND status IN ('validating', 'in_progress', 'cancelling') AND (total = 0 OR ingested_to < total)
-        RETURNING {_COLUMNS}
+        RETURNING {COLUMNS}
         """,
         {"id": batch_id, "seconds": seconds},
     )
@@ -268,7 +277,7 @@ async def end_lines(database: Database, batch_id: UUID, state: str, limit: int) 
 
 async def begin_finalizing(database: Database, batch_id: UUID) -> Batch | None:
     """Claim the end of a batch whose lines have all ended; None when that is not so (any more)."""
-    found = await _many(
+    found = await select(
         database,
         f"""
         UPDATE batches SET
@@ -276,7 +285,7 @@ async def begin_finalizing(database: Database, batch_id: UUID) -> Batch | None:
             finalizing_at = coalesce(finalizing_at, now())
         WHERE id = %(id)s AND status IN ('in_progress', 'finalizing', 'cancelling')
           AND in_progress_at IS NOT NULL AND finished >= total
-        RETURNING {_COLUMNS}
+        RETURNING {COLUMNS}
         """,
         {"id": batch_id},
     )
@@ -286,7 +295,8 @@ async def begin_finalizing(database: Database, batch_id: UUID) -> Batch | None:
 async def finalize(database: Database, batch: Batch, unexecuted_bytes: int) -> bool:
     """Make the result files and end the batch, with its webhook event, in one transaction.
 
-    `unexecuted_bytes` is the length of the error file's lines for jobs that ended without a response.
+    `unexecuted_bytes` is the length of the error file's lines for jobs that ended without a response. A batch of
+    messages gets no files, and the one that held its requests is of no more use.
 
     Returns:
         False when somebody else ended it first.
@@ -299,9 +309,14 @@ async def finalize(database: Database, batch: Batch, unexecuted_bytes: int) -> b
         )
         if await cursor.fetchone() is None:
             return False
-        output = await _add_view(connection, batch, "output", batch.output_bytes) if batch.completed else None
-        rest = batch.total > batch.completed
-        errors = await _add_view(connection, batch, "error", batch.error_bytes + unexecuted_bytes) if rest else None
+        output, errors = None, None
+        if batch.of_messages:
+            await files.remove(connection, batch.input_file_id)
+        else:
+            if batch.completed:
+                output = await _add_view(connection, batch, "output", batch.output_bytes)
+            if batch.total > batch.completed:
+                errors = await _add_view(connection, batch, "error", batch.error_bytes + unexecuted_bytes)
         await connection.execute(
             f"UPDATE batches SET status = %(status)s, {status}_at = now(), output_file_id = %(output)s,"
             " error_file_id = %(errors)s WHERE id = %(id)s",
@@ -355,17 +370,18 @@ async def _add_event(connection: Connection, batch: Batch, event_type: str) -> N
             "id": new_id(),
             "tenant_id": batch.tenant_id,
             "type": event_type,
-            "object_id": public_id("batch_", batch.id),
+            "object_id": public_id("msgbatch_" if batch.of_messages else "batch_", batch.id),
             "callback_url": batch.callback_url,
         },
     )
 
 
-async def _many(database: Database, query: str, params: dict[str, Any]) -> list[Batch]:
+async def select(database: Database, query: str, params: dict[str, Any]) -> list[Batch]:
+    """The batches a query finds; it names `COLUMNS`."""
     async with database.connection() as connection, connection.cursor(row_factory=class_row(Batch)) as cursor:
         await cursor.execute(query, params)
         return await cursor.fetchall()
 
 
 async def _one(database: Database, query: str, params: dict[str, Any]) -> Batch:
-    return (await _many(database, query, params))[0]
+    return (await select(database, query, params))[0]

@@ -11,11 +11,13 @@ from psycopg.rows import class_row
 from penstock.errors import PayloadTooLarge
 from penstock.ids import new_id
 from penstock.store import idempotency
-from penstock.store.database import Database
+from penstock.store.database import Connection, Database
 from penstock.store.idempotency import IdempotencyKey
 
 #: bytes per chunk row; a page of reading holds one
 CHUNK_BYTES = 1 << 20
+#: what holds the requests of a message batch: no route shows such a file, and it goes when the batch ends
+HIDDEN_PURPOSE = "message_batch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class File:
 
 
 _COLUMNS = ", ".join(File.__slots__)
-_LIVE = "deleted_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+_LIVE = f"purpose <> '{HIDDEN_PURPOSE}' AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
 
 
 async def insert(
@@ -55,41 +57,64 @@ async def insert(
         Repeated: the key has made a file before; this one is not stored.
         Conflict: the key came with another file before.
     """
-    file_id = new_id()
-    size = 0
     async with database.transaction() as connection:
-        await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '10min'")
-        sequence = 0
-        async for chunk in _rechunked(content):
-            size += len(chunk)
-            if size > max_bytes:
-                raise PayloadTooLarge(f"The file is larger than the limit of {max_bytes} bytes.", param="file")
-            await connection.execute(
-                "INSERT INTO file_chunks (file_id, seq, data) VALUES (%(id)s, %(seq)s, %(data)s)",
-                {"id": file_id, "seq": sequence, "data": chunk},
-            )
-            sequence += 1
-        if key is not None:
-            # last, so that nobody waits while bytes still come in
-            await idempotency.claim(connection, key, file_id)
-        async with connection.cursor(row_factory=class_row(File)) as cursor:
-            await cursor.execute(
-                f"""
-                INSERT INTO files (id, tenant_id, purpose, filename, bytes, expires_at)
-                VALUES (%(id)s, %(tenant_id)s, %(purpose)s, %(filename)s, %(bytes)s,
-                        now() + make_interval(secs => %(expires)s::float8))
-                RETURNING {_COLUMNS}
-                """,
-                {
-                    "id": file_id,
-                    "tenant_id": tenant_id,
-                    "purpose": purpose,
-                    "filename": filename,
-                    "bytes": size,
-                    "expires": expires_seconds,
-                },
-            )
-            file = await cursor.fetchone()
+        return await write(
+            connection,
+            tenant_id=tenant_id,
+            purpose=purpose,
+            filename=filename,
+            content=content,
+            expires_seconds=expires_seconds,
+            max_bytes=max_bytes,
+            key=key,
+        )
+
+
+async def write(
+    connection: Connection,
+    *,
+    tenant_id: str,
+    purpose: str,
+    filename: str,
+    content: AsyncIterable[bytes],
+    expires_seconds: int | None,
+    max_bytes: int,
+    key: IdempotencyKey | None = None,
+) -> File:
+    """As `insert`, inside the caller's transaction."""
+    file_id = new_id()
+    size = sequence = 0
+    await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '10min'")
+    async for chunk in _rechunked(content):
+        size += len(chunk)
+        if size > max_bytes:
+            raise PayloadTooLarge(f"The file is larger than the limit of {max_bytes} bytes.", param="file")
+        await connection.execute(
+            "INSERT INTO file_chunks (file_id, seq, data) VALUES (%(id)s, %(seq)s, %(data)s)",
+            {"id": file_id, "seq": sequence, "data": chunk},
+        )
+        sequence += 1
+    if key is not None:
+        # last, so that nobody waits while bytes still come in
+        await idempotency.claim(connection, key, file_id)
+    async with connection.cursor(row_factory=class_row(File)) as cursor:
+        await cursor.execute(
+            f"""
+            INSERT INTO files (id, tenant_id, purpose, filename, bytes, expires_at)
+            VALUES (%(id)s, %(tenant_id)s, %(purpose)s, %(filename)s, %(bytes)s,
+                    now() + make_interval(secs => %(expires)s::float8))
+            RETURNING {_COLUMNS}
+            """,
+            {
+                "id": file_id,
+                "tenant_id": tenant_id,
+                "purpose": purpose,
+                "filename": filename,
+                "bytes": size,
+                "expires": expires_seconds,
+            },
+        )
+        file = await cursor.fetchone()
     assert file is not None  # INSERT … RETURNING of one row
     return file
 
@@ -136,6 +161,12 @@ async def delete(database: Database, tenant_id: str, file_id: UUID) -> bool:
         )
         == 1
     )
+
+
+async def remove(connection: Connection, file_id: UUID) -> None:
+    """Remove a stored file and its bytes for good, inside the caller's transaction."""
+    await connection.execute("DELETE FROM file_chunks WHERE file_id = %(id)s", {"id": file_id})
+    await connection.execute("DELETE FROM files WHERE id = %(id)s", {"id": file_id})
 
 
 async def size(database: Database, file_id: UUID) -> int:

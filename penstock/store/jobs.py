@@ -258,10 +258,11 @@ async def hop(
 
 
 async def load(database: Database, tenant_id: str, job_id: UUID) -> JobRow | None:
-    """One job of a tenant with its request and result, unpacked; None if there is none or it was deleted."""
+    """One job of a tenant with its request and result, unpacked; None if there is none, or it or its batch is gone."""
     async with database.connection() as connection, connection.cursor(row_factory=class_row(JobRow)) as cursor:
         await cursor.execute(
-            _VIEW + "WHERE j.id = %(id)s AND j.tenant_id = %(tenant_id)s AND j.deleted_at IS NULL",
+            _VIEW + "WHERE j.id = %(id)s AND j.tenant_id = %(tenant_id)s AND j.deleted_at IS NULL AND NOT EXISTS"
+            " (SELECT FROM batches b WHERE b.id = j.batch_id AND b.deleted_at IS NOT NULL)",
             {"id": job_id, "tenant_id": tenant_id},
         )
         row = await cursor.fetchone()

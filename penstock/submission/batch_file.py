@@ -4,7 +4,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Container
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.completion.encoding import loads
+from penstock.completion.encoding import dumps, loads
 from penstock.dialects.fields import fallback
 from penstock.errors import InvalidRequest
 
@@ -15,13 +15,14 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class BatchLine:
-    """One request of the file; `number` is its physical line, from 1."""
+    """One request of the file; `number` is its physical line, from 1, `raw` its body as ASCII JSON."""
 
     number: int
     custom_id: str
     model: str
     fallback: tuple[str, ...]
     body: dict[str, Any]
+    raw: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def read_line(number: int, text: bytes, endpoint: str, models: Container[str]) -
 
 def _checked(number: int, value: dict[str, Any], endpoint: str, models: Container[str]) -> BatchLine | LineError:
     custom_id, body = value["custom_id"], value["body"]
-    if not isinstance(custom_id, str) or not custom_id or not _storable(custom_id):
+    if not isinstance(custom_id, str) or not custom_id or not storable(custom_id):
         return LineError("invalid_value", "'custom_id' must be a non-empty string.", number, "custom_id")
     if value["method"] != "POST":
         return LineError("invalid_method", "'method' must be 'POST'.", number, "method")
@@ -107,9 +108,14 @@ def _checked(number: int, value: dict[str, Any], endpoint: str, models: Containe
             return LineError(
                 "model_not_found", f"The model `{name}` does not exist.", number, f"body.fallback[{place}]"
             )
-    return BatchLine(number, custom_id, model, others, body)
+    try:
+        raw = dumps(body)
+    except (ValueError, RecursionError):
+        message = "This line holds a number that is out of range, or is nested too deeply."
+        return LineError("invalid_json_line", message, number)
+    return BatchLine(number, custom_id, model, others, body, raw)
 
 
-def _storable(text: str) -> bool:
+def storable(text: str) -> bool:
     """Postgres text holds neither NUL nor half a surrogate pair."""
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

@@ -19,7 +19,8 @@ async def finalize_batch(database: Database, batch_id: UUID) -> bool:
     batch = await batches.begin_finalizing(database, batch_id)
     if batch is None:
         return False
-    return await batches.finalize(database, batch, await _unexecuted_bytes(database, batch))
+    unexecuted = 0 if batch.of_messages else await _unexecuted_bytes(database, batch)
+    return await batches.finalize(database, batch, unexecuted)
 
 
 async def _unexecuted_bytes(database: Database, batch: Batch) -> int:

@@ -3,6 +3,9 @@
 Twice: a pass that checks everything and writes nothing, then a pass that inserts page by page, each transaction moving
 the batch's position, so that two readers at once cannot both insert and a reader that died is followed by another
 where it stopped. Both live on the worker's event loop and yield to it.
+
+The requests of a message batch were checked when they came, so they are read once. What is wrong inside one of them
+fails that line alone: it is inserted as a job that has failed already.
 """
 
 import asyncio
@@ -17,20 +20,24 @@ from uuid import UUID
 import structlog
 
 from penstock.completion.encoding import dumps
+from penstock.completion.outcome import Outcome
 from penstock.configuration import Config
 from penstock.dialects import registry
-from penstock.dialects.responses_history import KEY
+from penstock.errors import error_to_json
 from penstock.ids import new_ids
 from penstock.providers.deployments import Deployments, Plan
 from penstock.redis import Redis
-from penstock.store import batches, files, flows, jobs, tenants
+from penstock.store import batches, files, flows, jobs, refused, tenants
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.store.jobs import NewJob
+from penstock.store.refused import RefusedJob
 from penstock.submission.batch_file import BatchLine, LineError, read_line, split_lines
 from penstock.submission.continuation import Continuations
 from penstock.submission.doorbells import wake_dispatcher
+from penstock.submission.finalize import finalize_batch
 from penstock.submission.flow_ids import FlowIds
+from penstock.submission.message_requests import RefusedLine, read_request
 from penstock.submission.plan import request_tokens
 
 #: lines inserted by one transaction
@@ -84,6 +91,9 @@ class Ingest:
             await batches.start(self._database, batch_id, total)
         await self._insert(batch, lease, total)
         await batches.end_ingest(self._database, batch_id)
+        if batch.of_messages:
+            # the last line to end may have been one that never ran
+            await finalize_batch(self._database, batch_id)
 
     async def _check(self, batch: Batch, lease: "_Lease") -> tuple[list[LineError], int]:
         """Everything wrong with the file, and how many requests it holds."""
@@ -127,10 +137,13 @@ class Ingest:
                 seen.add(line.custom_id)
         return errors
 
-    async def _read(self, batch: Batch, lease: "_Lease") -> AsyncIterator[BatchLine | LineError]:
+    async def _read(self, batch: Batch, lease: "_Lease") -> AsyncIterator[BatchLine | LineError | RefusedLine]:
         count = 0
         async for number, text in split_lines(files.chunks(self._database, batch.input_file_id)):
-            yield read_line(number, text, batch.endpoint, self._deployments)
+            if batch.of_messages:
+                yield read_request(number, text, self._deployments)
+            else:
+                yield read_line(number, text, batch.endpoint, self._deployments)
             count += 1
             if count % BREATH == 0:
                 await asyncio.sleep(0)
@@ -139,7 +152,7 @@ class Ingest:
     async def _insert(self, batch: Batch, lease: "_Lease", total: int) -> None:
         skip = position = batch.ingested_to
         flow_ids: dict[str, int] = {}
-        page: list[BatchLine] = []
+        page: list[BatchLine | RefusedLine] = []
         continued, history = Continuations(self._database, remember=True), 0
         dialect = registry.for_endpoint(batch.endpoint).name
         async for line in self._read(batch, lease):
@@ -150,27 +163,37 @@ class Ingest:
             if skip:
                 skip -= 1
                 continue
-            body = await continued.attach_or_note(batch.tenant_id, dialect, line.body)
-            history += len(dumps(body[KEY])) if KEY in body else 0
-            page.append(replace(line, body=body))
+            whole = line
+            if isinstance(line, BatchLine):
+                body = await continued.attach_or_note(batch.tenant_id, dialect, line.body)
+                if body is not line.body:
+                    whole = replace(line, body=body, raw=dumps(body))
+                    history += len(whole.raw)
+            page.append(whole)
             if len(page) == PAGE or position + len(page) == total or history > PAGE_HISTORY_BYTES:
                 if not await self._insert_page(batch, page, position, flow_ids):
                     return
                 position += len(page)
                 page, history = [], 0
 
-    async def _insert_page(self, batch: Batch, page: list[BatchLine], position: int, flow_ids: dict[str, int]) -> bool:
-        plans = [self._deployments.plan(line.model, line.fallback) for line in page]
+    async def _insert_page(
+        self, batch: Batch, page: list[BatchLine | RefusedLine], position: int, flow_ids: dict[str, int]
+    ) -> bool:
+        good = [line for line in page if isinstance(line, BatchLine)]
+        bad = [line for line in page if isinstance(line, RefusedLine)]
+        plans = [self._deployments.plan(line.model, line.fallback) for line in good]
         for name in {plan.deployment.name for plan in plans} - flow_ids.keys():
             tier = await tenants.tier_of(self._database, batch.tenant_id)
             flow_ids[name] = await self._flow_ids.of(name, "bulk", batch.tenant_id, tier)
-        rows = list(self._jobs(batch, page, plans, flow_ids))
+        dialect = registry.for_endpoint(batch.endpoint).name
+        rows = self._jobs(batch, good, plans, flow_ids)
         heads: dict[int, tuple[int, UUID]] = {}
         for row in rows:
             heads.setdefault(row.flow_id, (row.priority, row.id))
         async with self._database.transaction() as connection:
             if not await batches.advance_ingest(connection, batch.id, position, position + len(page)):
                 return False
+            await refused.insert(connection, batch, dialect, _refused(bad))
             await jobs.copy(connection, rows)
             await flows.wake(connection, heads)
         await wake_dispatcher(self._redis)
@@ -180,7 +203,6 @@ class Ingest:
         dialect = registry.for_endpoint(batch.endpoint)
         rows = []
         for line, plan, job_id in zip(page, plans, new_ids(len(page)), strict=True):
-            body = dumps(line.body)
             rows.append(
                 NewJob(
                     id=job_id,
@@ -190,8 +212,8 @@ class Ingest:
                     lane="bulk",
                     flow_id=flow_ids[plan.deployment.name],
                     deployment=plan.deployment.name,
-                    tokens=request_tokens(line.body, len(body), answered=dialect.answered),
-                    body=body,
+                    tokens=request_tokens(line.body, len(line.raw), answered=dialect.answered),
+                    body=line.raw,
                     batch_id=batch.id,
                     line=line.number,
                     custom_id=line.custom_id,
@@ -200,6 +222,21 @@ class Ingest:
                 )
             )
         return rows
+
+
+def _refused(page: list[RefusedLine]) -> list[RefusedJob]:
+    return [
+        RefusedJob(
+            id=job_id,
+            line=line.number,
+            custom_id=line.custom_id,
+            model=line.model,
+            body=line.raw,
+            result=Outcome(error=error_to_json(line.error)).to_bytes(),
+            status_code=line.error.status,
+        )
+        for line, job_id in zip(page, new_ids(len(page)), strict=True)
+    ]
 
 
 class _Lease:
