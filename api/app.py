@@ -10,7 +10,7 @@ from api.admin import breakers, health, metrics
 from api.admin import routes as admin
 from api.auth import Keys
 from api.jobs import routes as jobs
-from api.openai import batches, chat, files, models, responses
+from api.openai import batch_results, batches, chat, files, models, responses
 from api.response_headers import ResponseHeaders
 from api.services import open_services
 from penstock.settings import Settings
@@ -29,9 +29,8 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Penstock", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.router.redirect_slashes = False
     for router in (
-        chat.router, responses.router, files.router, batches.router, models.router, jobs.router, admin.router,
-        breakers.router, metrics.router,
-        health.router,
+        chat.router, responses.router, files.router, batches.router, batch_results.router, models.router, jobs.router,
+        admin.router, breakers.router, metrics.router, health.router,
     ):  # fmt: skip
         app.include_router(router)
     errors.add_handlers(app)

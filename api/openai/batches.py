@@ -81,7 +81,7 @@ async def list_batches(request: Request) -> Response:
     services: Services = request.app.state.services
     limit = query_integer(request, "limit", 20, low=1, high=100) or 20
     after = request.query_params.get("after")
-    start = await _find(services, principal.tenant_id, after) if after else None
+    start = await find(services, principal.tenant_id, after) if after else None
     rows = await batches.page(services.database, principal.tenant_id, start, limit + 1)
     return json_reply(page_of([render(row) for row in rows[:limit]], has_more=len(rows) > limit))
 
@@ -90,7 +90,7 @@ async def list_batches(request: Request) -> Response:
 async def retrieve(request: Request, batch_id: str) -> Response:
     """One batch object."""
     principal = await authenticate(request)
-    return json_reply(render(await _find(request.app.state.services, principal.tenant_id, batch_id)))
+    return json_reply(render(await find(request.app.state.services, principal.tenant_id, batch_id)))
 
 
 @router.post("/{batch_id}/cancel")
@@ -98,16 +98,21 @@ async def cancel(request: Request, batch_id: str) -> Response:
     """End a batch early; what was answered is kept."""
     principal = await authenticate(request)
     services: Services = request.app.state.services
-    batch = await _find(services, principal.tenant_id, batch_id)
+    batch = await find(services, principal.tenant_id, batch_id)
     if await batches.request_cancel(services.database, principal.tenant_id, batch.id):
         await order_stop(services.redis, "batch", batch.id, "cancelled")
         await wake_dispatcher(services.redis)
     elif batch.status not in ("cancelling", "cancelled"):
         raise InvalidRequest(f"Cannot cancel a batch with status '{batch.status}'.")
-    return json_reply(render(await _find(services, principal.tenant_id, batch_id)))
+    return json_reply(render(await find(services, principal.tenant_id, batch_id)))
 
 
-async def _find(services: Services, tenant_id: str, batch_id: str) -> Batch:
+async def find(services: Services, tenant_id: str, batch_id: str) -> Batch:
+    """A batch by its public id.
+
+    Raises:
+        NotFound: this tenant has none.
+    """
     batch = await batches.get(services.database, parse_id("batch_", batch_id, "batch"), tenant_id)
     if batch is None:
         raise NotFound(f"No batch found with id '{batch_id}'.")
@@ -138,8 +143,8 @@ def render(batch: Batch) -> dict[str, Any]:
             "output_tokens_details": {"reasoning_tokens": batch.reasoning_tokens},
             "total_tokens": batch.input_tokens + batch.output_tokens,
         },
-        # not the vendor's: what it cost so far, in US dollars
-        "cost": float(batch.cost),
+        # not the vendor's: what it cost so far, in US dollars; null when some answer's price is not known
+        "cost": None if batch.unpriced else float(batch.cost),
     }
 
 

@@ -12,10 +12,16 @@ from penstock.completion.encoding import dumps
 from penstock.ids import new_id, public_id
 from penstock.store.database import Connection, Database
 
+#: statuses that nothing changes any more
+TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One batch and its counters; `metadata` and `errors` are JSON."""
+    """One batch and its counters; `metadata` and `errors` are JSON.
+
+    `cost` is in US dollars, of the answers whose price is known; `unpriced` counts the others.
+    """
 
     id: UUID
     tenant_id: str
@@ -48,6 +54,7 @@ class Batch:
     cached_tokens: int
     reasoning_tokens: int
     cost: Decimal
+    unpriced: int
     output_file_id: UUID | None
     error_file_id: UUID | None
 

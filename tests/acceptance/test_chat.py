@@ -85,7 +85,7 @@ def test_a_client_that_hangs_up_closes_the_call(stack: Stack):
 
 
 def test_models(client: openai.OpenAI):
-    assert sorted(model.id for model in client.models.list()) == sorted(MODELS)
+    assert sorted(model.id for model in client.models.list()) == sorted([*MODELS, "unpriced"])
     assert client.models.retrieve("fast").owned_by == "sim-openai"
     with pytest.raises(openai.NotFoundError) as caught:
         client.models.retrieve("a/b")
