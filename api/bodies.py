@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import Request
 
-from penstock.completion.encoding import loads
+from penstock.completion.encoding import loads_input
 from penstock.errors import InvalidRequest, PayloadTooLarge
 
 #: a single request may carry pictures, but not a data set
@@ -24,7 +24,7 @@ async def json_object(request: Request) -> dict[str, Any]:
         if len(data) > MAX_BODY_BYTES:
             raise PayloadTooLarge(f"The request is larger than the limit of {MAX_BODY_BYTES} bytes.")
     try:
-        value = loads(bytes(data))
+        value = loads_input(bytes(data))
     except ValueError:
         raise InvalidRequest("We could not parse the JSON body of your request.") from None
     if not isinstance(value, dict):

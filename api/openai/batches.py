@@ -17,7 +17,7 @@ from penstock.dialects import registry
 from penstock.errors import InvalidRequest, NotFound, Unavailable
 from penstock.ids import parse_id, public_id
 from penstock.store import batches
-from penstock.store.batches import Batch
+from penstock.store.batches import TERMINAL, Batch
 from penstock.submission.doorbells import order_stop, wake_dispatcher
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
@@ -81,7 +81,7 @@ async def list_batches(request: Request) -> Response:
     services: Services = request.app.state.services
     limit = query_integer(request, "limit", 20, low=1, high=100) or 20
     after = request.query_params.get("after")
-    start = await find(services, principal.tenant_id, after) if after else None
+    start = await _cursor(services, principal.tenant_id, after) if after else None
     rows = await batches.page(services.database, principal.tenant_id, start, limit + 1)
     return json_reply(page_of([render(row) for row in rows[:limit]], has_more=len(rows) > limit))
 
@@ -103,7 +103,9 @@ async def cancel(request: Request, batch_id: str) -> Response:
         await order_stop(services.redis, "batch", batch.id, "cancelled")
         await wake_dispatcher(services.redis)
     elif batch.status not in ("cancelling", "cancelled"):
-        raise InvalidRequest(f"Cannot cancel a batch with status '{batch.status}'.")
+        ended = batch.status in TERMINAL
+        status = f"with status '{batch.status}'" if ended else "that is ending by itself"
+        raise InvalidRequest(f"Cannot cancel a batch {status}.")
     return json_reply(render(await find(services, principal.tenant_id, batch_id)))
 
 
@@ -117,6 +119,13 @@ async def find(services: Services, tenant_id: str, batch_id: str) -> Batch:
     if batch is None:
         raise NotFound(f"No batch found with id '{batch_id}'.")
     return batch
+
+
+async def _cursor(services: Services, tenant_id: str, batch_id: str) -> Batch:
+    try:
+        return await find(services, tenant_id, batch_id)
+    except NotFound as missing:
+        raise InvalidRequest(missing.message, param="after", code="invalid_value") from None
 
 
 def render(batch: Batch) -> dict[str, Any]:
@@ -173,7 +182,11 @@ def checked_metadata(value: Any) -> dict[str, str] | None:
 def _output_expiry(value: Any) -> int | None:
     if value is None:
         return None
-    seconds = value.get("seconds") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or value.get("anchor") != "created_at":
+        raise InvalidRequest(
+            "'output_expires_after.anchor' must be 'created_at'.", param="output_expires_after", code="invalid_value"
+        )
+    seconds = value.get("seconds")
     if not isinstance(seconds, int) or not 3600 <= seconds <= 2_592_000:
         raise InvalidRequest(
             "'output_expires_after.seconds' must be an integer between 3600 and 2592000.",

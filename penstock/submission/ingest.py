@@ -71,7 +71,7 @@ class Ingest:
             return
         lease = _Lease(self._database, batch_id)
         total = batch.total
-        if batch.in_progress_at is None:
+        if not batch.checked:
             errors, total = await self._check(batch, lease)
             if errors:
                 await batches.fail_validation(self._database, batch, [error.to_json() for error in errors])
@@ -91,7 +91,7 @@ class Ingest:
             if isinstance(line, LineError):
                 errors.append(line)
                 if len(errors) >= MAX_ERRORS:
-                    return errors, 0
+                    break
             else:
                 digests.append(_digest(line.custom_id))
         if not errors and not digests:
@@ -100,6 +100,7 @@ class Ingest:
         if len(digests) > limit:
             return [LineError("too_many_requests", f"The file holds {len(digests)} requests; the limit is {limit}.")], 0
         errors += await self._repetitions(batch, lease, digests)
+        errors.sort(key=lambda error: error.line or 0)
         return errors[:MAX_ERRORS], len(digests)
 
     async def _too_large(self, batch: Batch) -> bool:
