@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import time
 from array import array
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from uuid import UUID
 
 import structlog
@@ -18,8 +18,9 @@ import structlog
 from penstock.completion.encoding import dumps
 from penstock.configuration import Config
 from penstock.dialects import registry
+from penstock.errors import ModelNotFound
 from penstock.ids import new_ids
-from penstock.providers.deployments import Deployments, Plan
+from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
 from penstock.store import batches, files, flows, jobs, tenants
 from penstock.store.batches import Batch
@@ -123,10 +124,13 @@ class Ingest:
                 seen.add(line.custom_id)
         return errors
 
-    async def _read(self, batch: Batch, lease: "_Lease") -> AsyncIterator[BatchLine | LineError]:
+    async def _read(
+        self, batch: Batch, lease: "_Lease", models: Container[str] | None = None
+    ) -> AsyncIterator[BatchLine | LineError]:
+        """Every line; `models` may be asked for, the configured ones unless told otherwise."""
         count = 0
         async for number, text in split_lines(files.chunks(self._database, batch.input_file_id)):
-            yield read_line(number, text, batch.endpoint, self._deployments)
+            yield read_line(number, text, batch.endpoint, self._deployments if models is None else models)
             count += 1
             if count % BREATH == 0:
                 await asyncio.sleep(0)
@@ -136,9 +140,9 @@ class Ingest:
         skip = position = batch.ingested_to
         flow_ids: dict[str, int] = {}
         page: list[BatchLine] = []
-        async for line in self._read(batch, lease):
+        # the file was good when it was checked; a model that has left the configuration since must not stop the others
+        async for line in self._read(batch, lease, _AnyModel()):
             if isinstance(line, LineError):
-                # the file was good when it was checked; a model may have left the configuration since
                 _log.error("a checked line is bad now", batch=batch.id.hex, line=line.line, code=line.code)
                 return
             if skip:
@@ -152,8 +156,8 @@ class Ingest:
                 page = []
 
     async def _insert_page(self, batch: Batch, page: list[BatchLine], position: int, flow_ids: dict[str, int]) -> bool:
-        plans = [self._deployments.plan(line.model, line.fallback) for line in page]
-        for name in {plan.deployment.name for plan in plans} - flow_ids.keys():
+        plans = [self._plan(line) for line in page]
+        for name in {name for name, _ in plans} - flow_ids.keys():
             tier = await tenants.tier_of(self._database, batch.tenant_id)
             flow_ids[name] = await self._flow_ids.of(name, "bulk", batch.tenant_id, tier)
         rows = list(self._jobs(batch, page, plans, flow_ids))
@@ -168,10 +172,22 @@ class Ingest:
         await wake_dispatcher(self._redis)
         return True
 
-    def _jobs(self, batch: Batch, page: list[BatchLine], plans: list[Plan], flow_ids: dict[str, int]) -> list[NewJob]:
+    def _plan(self, line: BatchLine) -> tuple[str, list[str]]:
+        """Which deployment a line waits for, and its fallbacks. One that is configured no more may come back."""
+        for fallback in (line.fallback, ()):
+            try:
+                plan = self._deployments.plan(line.model, fallback)
+                return plan.deployment.name, list(plan.fallback)
+            except ModelNotFound as error:
+                _log.warning("a model left the configuration while its batch was read", error=error.message)
+        return line.model, []
+
+    def _jobs(
+        self, batch: Batch, page: list[BatchLine], plans: list[tuple[str, list[str]]], flow_ids: dict[str, int]
+    ) -> list[NewJob]:
         dialect = registry.for_endpoint(batch.endpoint).name
         rows = []
-        for line, plan, job_id in zip(page, plans, new_ids(len(page)), strict=True):
+        for line, (deployment, others), job_id in zip(page, plans, new_ids(len(page)), strict=True):
             body = dumps(line.body)
             rows.append(
                 NewJob(
@@ -180,18 +196,23 @@ class Ingest:
                     dialect=dialect,
                     model=line.model,
                     lane="bulk",
-                    flow_id=flow_ids[plan.deployment.name],
-                    deployment=plan.deployment.name,
+                    flow_id=flow_ids[deployment],
+                    deployment=deployment,
                     tokens=request_tokens(line.body, len(body)),
                     body=body,
                     batch_id=batch.id,
                     line=line.number,
                     custom_id=line.custom_id,
                     expires_at=batch.expires_at,
-                    fallback=list(plan.fallback) or None,
+                    fallback=others or None,
                 )
             )
         return rows
+
+
+class _AnyModel(Container[str]):
+    def __contains__(self, _: object) -> bool:
+        return True
 
 
 class _Lease:

@@ -7,7 +7,7 @@ from typing import Any
 import openai
 import psycopg
 import pytest
-from acceptance.conftest import KEY, OTHER_KEY, Stack
+from acceptance.conftest import ADMIN_KEY, KEY, OTHER_KEY, Stack
 from acceptance.test_batches import CHAT, GOOD, chat_line, jsonl, lines_of, submit, wait
 from openai.types import Batch, FileDeleted, FileObject
 
@@ -35,7 +35,7 @@ def test_files_are_listed_both_ways_while_they_are_deleted(stack: Stack):
 
 
 def test_lists_refuse_what_cannot_be(client: openai.OpenAI, stack: Stack):
-    foreign = submit(stack.client(OTHER_KEY), GOOD)
+    foreign = submit(stack.client(ADMIN_KEY), GOOD)
     for values in [
         {"limit": 0}, {"limit": 10_001}, {"order": "up"}, {"purpose": "nonsense"}, {"purpose": "\0"},
         {"after": "file-1"}, {"after": "batch_" + "0" * 32}, {"after": foreign.input_file_id},

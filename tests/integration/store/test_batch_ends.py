@@ -156,3 +156,20 @@ async def test_two_that_read_the_same_file_insert_each_line_once(database: Datab
     await asyncio.gather(*(ingest.run(batch.id) for _ in range(4)))
     rows = await database.fetch("SELECT count(*) AS n, count(DISTINCT custom_id) AS different FROM jobs")
     assert (rows[0]["n"], rows[0]["different"]) == (2500, 2500)
+
+
+async def test_a_model_that_leaves_while_a_file_is_read_does_not_stop_the_other_lines(
+    database: Database, redis: Redis, ingest: Ingest
+):
+    """Another worker, with another configuration, goes on with a file that was found good."""
+    rows = [
+        request("a"),
+        request("b").replace(b'"m"', b'"gone"'),
+        request("c").replace(b'"m"', b'"m", "fallback": ["gone"]'),
+    ]
+    batch = await submitted(database, b"\n".join(rows))
+    await batches.start(database, batch.id, 3)
+    await ingest.run(batch.id)
+    jobs_now = await database.fetch("SELECT custom_id, deployment FROM jobs ORDER BY line")
+    assert [(row["custom_id"], row["deployment"]) for row in jobs_now] == [("a", "m"), ("b", "gone"), ("c", "m")]
+    assert (await again(database, batch)).ingested_to == 3
