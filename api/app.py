@@ -12,7 +12,7 @@ from api.anthropic import batches as message_batches
 from api.anthropic import messages
 from api.auth import Keys
 from api.jobs import routes as jobs
-from api.openai import batches, chat, completions, embeddings, files, responses
+from api.openai import batch_results, batches, chat, completions, embeddings, files, responses
 from api.paths import TrailingSlash
 from api.response_headers import ResponseHeaders
 from api.services import open_services
@@ -34,8 +34,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.redirect_slashes = False
     for router in (
         chat.router, completions.router, embeddings.router, responses.router, files.router, batches.router,
-        message_batches.router, messages.router, models.router, jobs.router, admin.router, breakers.router,
-        metrics.router, endpoints.router, deliveries.router, callbacks.router, health.router,
+        batch_results.router, message_batches.router, messages.router, models.router, jobs.router, admin.router,
+        breakers.router, metrics.router, endpoints.router, deliveries.router, callbacks.router, health.router,
     ):  # fmt: skip
         app.include_router(router)
     errors.add_handlers(app)

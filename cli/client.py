@@ -26,7 +26,6 @@ _LOCAL_HOSTS = {"127.0.0.1", "localhost", "::1"}
 #: seconds; a large upload is answered only when it was stored
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 _UPLOAD_TIMEOUT = httpx.Timeout(300.0, connect=5.0)
-_PIECE_BYTES = 1 << 16
 
 _BY_STATUS: dict[int, type[PenstockError]] = {
     400: InvalidRequest,
@@ -86,11 +85,21 @@ class PenstockClient:
 
     def download(self, file_id: str) -> Iterator[bytes]:
         """The content of a file, piece by piece."""
-        with self._reached(), self._http.stream("GET", f"/v1/files/{file_id}/content") as answer:
+        return self._pieces(f"/v1/files/{file_id}/content")
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        """Whole lines of an answer as they come, each with its line feed; empty ones are left out."""
+        rest = b""
+        for piece in self._pieces(path):
+            *whole, rest = (rest + piece).split(b"\n")
+            yield from (line + b"\n" for line in whole if line)
+
+    def _pieces(self, path: str) -> Iterator[bytes]:
+        with self._reached(), self._http.stream("GET", path) as answer:
             if answer.is_error:
                 answer.read()
             self._check(answer)
-            yield from answer.iter_bytes(_PIECE_BYTES)
+            yield from answer.iter_bytes()
 
     def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         with self._reached():

@@ -109,8 +109,8 @@ def figures(batch: Mapping[str, Any], pace: Pace) -> str:
     tokens = (batch.get("usage") or {}).get("total_tokens", 0)
     if tokens:
         parts.append(f"{tokens:,} tokens")
-    if batch.get("cost") is not None:
-        parts.append(money(batch["cost"]))
+    if "cost" in batch:
+        parts.append(money(batch["cost"]) if batch["cost"] is not None else "cost unknown")
     left = pace.seconds_for(total - done) if running and total else None
     if left is not None:
         parts.append(f"{duration(left)} left")

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli import live_results
 from cli.progress import TERMINAL, BatchProgress
 from penstock.errors import Conflict, InvalidRequest, PenstockError, Unavailable
 
@@ -64,16 +65,28 @@ def results(
         Path | None,
         typer.Option("-o", "--output", help="Write answers here, and errors beside it (default: all to stdout)."),
     ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Do not wait for the end: write lines, numbered, as they finish.")
+    ] = False,
+    after: Annotated[
+        int, typer.Option(min=0, help="With --follow: go on after this line's number; -o is then appended to.")
+    ] = 0,
     url: UrlOption = None,
     key: KeyOption = None,
 ) -> None:
-    """Fetch the results of a batch that has ended."""
+    """Fetch the results of a batch that has ended, or follow one that runs."""
     with _penstock(url, key) as penstock:
+        if after and not follow:
+            raise InvalidRequest("--after goes with --follow")
+        if follow:
+            live_results.write(penstock, batch_id, output, after)
         batch = penstock.get(_path(batch_id))
         if batch["status"] not in TERMINAL:
             raise Conflict(f"{batch_id} is {batch['status']}: results come when it has ended (`penstock watch`)")
         if batch["status"] == "failed":
             raise InvalidRequest(f"{batch_id} was refused: {_first_error(batch)}")
+        if follow:
+            return
         files = [(batch["output_file_id"], output)]
         if batch["error_file_id"]:
             files.append((batch["error_file_id"], output and output.with_suffix(f".errors{output.suffix}")))

@@ -53,13 +53,13 @@ class Maintenance:
             await self._tend(batch)
 
     async def _tend(self, batch: Batch) -> None:
-        if batch.in_progress_at is None or batch.ingested_to < batch.total:
+        if not batch.checked or batch.ingested_to < batch.total:
             await self.doorbell.ring_ingest(batch.id)
-        if batch.ending is not None and batch.in_progress_at is not None:
+        if batch.ending is not None and batch.checked:
             await order_stop(self.redis, "batch", batch.id, batch.ending)
             while await batches.end_lines(self.database, batch.id, batch.ending, _PAGE) == _PAGE:
                 await asyncio.sleep(0)
-        if batch.in_progress_at is not None:
+        if batch.checked:
             await finalize_batch(self.database, batch.id)
 
     async def purge_batches(self) -> None:

@@ -37,7 +37,7 @@ async def create(request: Request) -> Response:
     services: Services = request.app.state.services
     limits = services.settings.config.batches
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limits.max_message_bytes:
+    if declared.isdecimal() and len(declared) < 19 and int(declared) > limits.max_message_bytes:
         raise PayloadTooLarge(f"The request is larger than the limit of {limits.max_message_bytes} bytes.")
     batch = await message_batches.create(services.database, principal.tenant_id, request.stream(), limits)
     try:

@@ -82,7 +82,7 @@ async def stream(request: Request, job_id: str) -> Response:
     principal = await authenticate(request)
     services: Services = request.app.state.services
     last = request.headers.get("last-event-id", "0")
-    if not last.isdigit():
+    if not (last.isascii() and last.isdecimal() and len(last) < 19):
         raise InvalidRequest("'Last-Event-ID' must be a number.", param="Last-Event-ID", code="invalid_type")
     row = await _find(services, principal.tenant_id, job_id)
     return event_stream(_events(services, row, int(last)))

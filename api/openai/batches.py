@@ -18,7 +18,7 @@ from penstock.dialects import registry
 from penstock.errors import InvalidRequest, NotFound, Unavailable
 from penstock.ids import parse_id, public_id
 from penstock.store import batches
-from penstock.store.batches import Batch
+from penstock.store.batches import TERMINAL, Batch
 from penstock.store.idempotency import Repeated
 from penstock.submission.doorbells import order_stop, wake_dispatcher
 
@@ -43,7 +43,7 @@ async def create(request: Request) -> Response:
     key = key_of(request, principal, _ROUTE, body)
     found = await made_before(services, key)
     if found is not None:
-        return json_reply(render(await _find(services, principal.tenant_id, public_id("batch_", found))))
+        return json_reply(render(await find(services, principal.tenant_id, public_id("batch_", found))))
     for name in ("input_file_id", "endpoint", "completion_window"):
         if body.get(name) is None:
             message = f"Missing required parameter: '{name}'."
@@ -79,7 +79,7 @@ async def create(request: Request) -> Response:
         )
     except Repeated as repeated:
         batch_id = public_id("batch_", repeated.object_id)
-        return json_reply(render(await _find(services, principal.tenant_id, batch_id)))
+        return json_reply(render(await find(services, principal.tenant_id, batch_id)))
     try:
         await services.doorbell.ring_ingest(batch.id)
     except Unavailable:
@@ -94,7 +94,7 @@ async def list_batches(request: Request) -> Response:
     services: Services = request.app.state.services
     limit = query_integer(request, "limit", 20, low=1, high=100) or 20
     after = request.query_params.get("after")
-    start = await _find(services, principal.tenant_id, after) if after else None
+    start = await _cursor(services, principal.tenant_id, after) if after else None
     rows = await batches.page(services.database, principal.tenant_id, start, limit + 1)
     return json_reply(page_of([render(row) for row in rows[:limit]], has_more=len(rows) > limit))
 
@@ -103,7 +103,7 @@ async def list_batches(request: Request) -> Response:
 async def retrieve(request: Request, batch_id: str) -> Response:
     """One batch object."""
     principal = await authenticate(request)
-    return json_reply(render(await _find(request.app.state.services, principal.tenant_id, batch_id)))
+    return json_reply(render(await find(request.app.state.services, principal.tenant_id, batch_id)))
 
 
 @router.post("/{batch_id}/cancel")
@@ -111,20 +111,34 @@ async def cancel(request: Request, batch_id: str) -> Response:
     """End a batch early; what was answered is kept."""
     principal = await authenticate(request)
     services: Services = request.app.state.services
-    batch = await _find(services, principal.tenant_id, batch_id)
+    batch = await find(services, principal.tenant_id, batch_id)
     if await batches.request_cancel(services.database, principal.tenant_id, batch.id):
         await order_stop(services.redis, "batch", batch.id, "cancelled")
         await wake_dispatcher(services.redis)
     elif batch.status not in ("cancelling", "cancelled"):
-        raise InvalidRequest(f"Cannot cancel a batch with status '{batch.status}'.")
-    return json_reply(render(await _find(services, principal.tenant_id, batch_id)))
+        ended = batch.status in TERMINAL
+        status = f"with status '{batch.status}'" if ended else "that is ending by itself"
+        raise InvalidRequest(f"Cannot cancel a batch {status}.")
+    return json_reply(render(await find(services, principal.tenant_id, batch_id)))
 
 
-async def _find(services: Services, tenant_id: str, batch_id: str) -> Batch:
+async def find(services: Services, tenant_id: str, batch_id: str) -> Batch:
+    """A batch by its public id.
+
+    Raises:
+        NotFound: this tenant has none.
+    """
     batch = await batches.get(services.database, parse_id("batch_", batch_id, "batch"), tenant_id)
     if batch is None:
         raise NotFound(f"No batch found with id '{batch_id}'.")
     return batch
+
+
+async def _cursor(services: Services, tenant_id: str, batch_id: str) -> Batch:
+    try:
+        return await find(services, tenant_id, batch_id)
+    except NotFound as missing:
+        raise InvalidRequest(missing.message, param="after", code="invalid_value") from None
 
 
 def render(batch: Batch) -> dict[str, Any]:
@@ -151,8 +165,9 @@ def render(batch: Batch) -> dict[str, Any]:
             "output_tokens_details": {"reasoning_tokens": batch.reasoning_tokens},
             "total_tokens": batch.input_tokens + batch.output_tokens,
         },
-        # not the vendor's: what it cost so far, in US dollars, and where its end is told
-        "cost": float(batch.cost),
+        # not the vendor's: what it cost so far, in US dollars (null when some answer's price is not known), and where
+        # its end is told
+        "cost": None if batch.unpriced else float(batch.cost),
         "callback_url": batch.callback_url,
     }
 
@@ -182,7 +197,11 @@ def checked_metadata(value: Any) -> dict[str, str] | None:
 def _output_expiry(value: Any) -> int | None:
     if value is None:
         return None
-    seconds = value.get("seconds") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or value.get("anchor") != "created_at":
+        raise InvalidRequest(
+            "'output_expires_after.anchor' must be 'created_at'.", param="output_expires_after", code="invalid_value"
+        )
+    seconds = value.get("seconds")
     if not isinstance(seconds, int) or not 3600 <= seconds <= 2_592_000:
         raise InvalidRequest(
             "'output_expires_after.seconds' must be an integer between 3600 and 2592000.",

@@ -24,6 +24,8 @@ router = APIRouter(prefix="/v1/files", tags=["files"])
 
 _ROUTE = "/v1/files"
 PURPOSES = ("batch", "assistants", "fine-tune", "vision", "user_data", "evals")
+#: what the vendor's own files have; a list may ask for them
+_MADE_PURPOSES = ("batch_output", "assistants_output", "fine-tune-results")
 _READ_BYTES = 1 << 20
 _BATCH_EXPIRES_SECONDS = 30 * 24 * 3600
 _MULTIPART_OVERHEAD = 1 << 20
@@ -36,7 +38,7 @@ async def create(request: Request) -> Response:
     services: Services = request.app.state.services
     limit = services.settings.config.batches.max_upload_bytes
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit + _MULTIPART_OVERHEAD:
+    if declared.isdecimal() and int(declared) > limit + _MULTIPART_OVERHEAD:
         raise PayloadTooLarge(f"The file is larger than the limit of {limit} bytes.", param="file")
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise InvalidRequest("A file is uploaded as multipart/form-data.", param="file")
@@ -90,12 +92,15 @@ async def list_files(request: Request) -> Response:
     order = request.query_params.get("order", "desc")
     if order not in ("asc", "desc"):
         raise InvalidRequest("'order' must be 'asc' or 'desc'.", param="order", code="invalid_value")
+    purpose = request.query_params.get("purpose")
+    if purpose is not None and purpose not in (*PURPOSES, *_MADE_PURPOSES):
+        raise InvalidRequest("'purpose' is none that a file can have.", param="purpose", code="invalid_value")
     after = request.query_params.get("after")
-    start = await find(services, principal.tenant_id, after) if after else None
+    start = await _cursor(services, principal.tenant_id, after) if after else None
     rows = await files.page(
         services.database,
         principal.tenant_id,
-        purpose=request.query_params.get("purpose"),
+        purpose=purpose,
         after=start,
         limit=limit + 1,
         ascending=order == "asc",
@@ -141,6 +146,17 @@ async def find(services: Services, tenant_id: str, file_id: str) -> File:
     return file
 
 
+async def _cursor(services: Services, tenant_id: str, file_id: str) -> File:
+    """Where a list goes on; also after a file deleted meanwhile, since many delete what they list."""
+    try:
+        file = await files.get(services.database, tenant_id, parse_id("file-", file_id, "file"), gone=True)
+    except NotFound:
+        file = None
+    if file is None:
+        raise InvalidRequest(f"No file found with id '{file_id}'.", param="after", code="invalid_value")
+    return file
+
+
 def render(file: File) -> dict[str, Any]:
     """The file object of the vendor."""
     return {
@@ -173,10 +189,14 @@ async def _content(upload: UploadFile) -> AsyncIterator[bytes]:
 
 
 def _expiry(form: Any, purpose: str) -> int | None:
-    text = form.get("expires_after[seconds]")
-    if text is None:
+    anchor, text = form.get("expires_after[anchor]"), form.get("expires_after[seconds]")
+    if anchor is None and text is None:
         return _BATCH_EXPIRES_SECONDS if purpose == "batch" else None
-    if not isinstance(text, str) or not text.isdigit() or not 3600 <= int(text) <= 2_592_000:
+    if anchor != "created_at":
+        raise InvalidRequest(
+            "'expires_after.anchor' must be 'created_at'.", param="expires_after", code="invalid_value"
+        )
+    if not isinstance(text, str) or not text.isdecimal() or len(text) > 7 or not 3600 <= int(text) <= 2_592_000:
         raise InvalidRequest(
             "'expires_after.seconds' must be an integer between 3600 and 2592000.",
             param="expires_after",

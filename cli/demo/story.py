@@ -146,7 +146,7 @@ def _conclude(console: Console, stack: DemoStack, outcome: Outcome) -> None:
     total = outcome.batch["usage"]["total_tokens"]
     lines = {
         "makespan": f"{outcome.makespan:.1f} s{ratio}",
-        "spend": f"${outcome.batch['cost']:.6f} for {total:,} tokens",
+        "spend": f"{_spent(outcome.batch['cost'])} for {total:,} tokens",
         "answers": "every custom_id answered exactly once",
         "stream": f"{stream.before} events, connection dropped, {stream.after} more by id; equal to the replay",
         "webhook": f"batch.completed received, signature verified ({outcome.webhook_id})",
@@ -162,6 +162,10 @@ def _conclude(console: Console, stack: DemoStack, outcome: Outcome) -> None:
     if outcome.tally.failures:
         raise PenstockError("rows failed:\n  " + "\n  ".join(outcome.tally.failures))
     summary.check_spend(outcome.batch, [summary.spend(p, models[p.model]) for p in stack.providers])
+
+
+def _spent(cost: float | None) -> str:
+    return "unknown" if cost is None else f"${cost:.6f}"
 
 
 def _witness(ledger: dict[str, Any], name: str) -> str:

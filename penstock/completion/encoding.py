@@ -61,6 +61,18 @@ def check_depth(value: Any) -> None:
     raise ValueError(f"the JSON is nested more than {MAX_DEPTH} levels deep")
 
 
+def loads_input(data: bytes) -> Any:
+    """As `loads`, for what comes from a client: nesting that could be read but not written again is refused.
+
+    Raises:
+        ValueError: the text is not JSON or not UTF-8, or is nested more than `MAX_DEPTH` deep.
+    """
+    value = loads(data)
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH:
+        check_depth(value)
+    return value
+
+
 def dumps(value: Any) -> bytes:
     """Compact ASCII JSON.
 

@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from typing import Any
 
 from penstock.completion.encoding import dumps
 from penstock.dialects import registry
@@ -41,8 +42,8 @@ class LineFacts:
         return cls(custom_id=custom_id, status_code=None, dialect="", job=job)
 
 
-def render_line(line: LineFacts) -> bytes:
-    """The line: ASCII JSON and a line feed.
+def render_line(line: LineFacts, number: int | None = None) -> bytes:
+    """The line: ASCII JSON and a line feed; with its place in finishing order, if that is given.
 
     Raises:
         KeyError: a job without a status code that is neither cancelled nor expired, or a dialect nobody knows.
@@ -59,5 +60,12 @@ def render_line(line: LineFacts) -> bytes:
             "request_id": "req_" + job.id.hex,
             "body": dialect.render(job) if good else dialect.render_error(job.failure),
         }
-    value = {"id": "batch_req_" + job.id.hex, "custom_id": line.custom_id, "response": response, "error": error}
+    value: dict[str, Any] = {
+        "id": "batch_req_" + job.id.hex,
+        "custom_id": line.custom_id,
+        "response": response,
+        "error": error,
+    }
+    if number is not None:
+        value["number"] = number
     return dumps(value) + b"\n"

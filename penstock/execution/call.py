@@ -106,9 +106,12 @@ class CallRecord:
 
     @property
     def cost(self) -> Decimal | None:
-        """The known costs together, None when none is known."""
+        """The known costs together, None when none is known or that of an answer is not."""
+        answered = [attempt for attempt in self.attempts if attempt.outcome == "succeeded"]
         known = [attempt.cost for attempt in self.attempts if attempt.cost is not None]
-        return sum(known, Decimal(0)) if known else None
+        if not known or any(attempt.cost is None for attempt in answered):
+            return None
+        return sum(known, Decimal(0))
 
 
 @dataclass(frozen=True, slots=True)

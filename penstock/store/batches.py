@@ -17,10 +17,16 @@ from penstock.store.idempotency import IdempotencyKey
 #: what the batches of Anthropic's interface name: they share this table and its sweeps, and no route
 MESSAGES = "/v1/messages"
 
+#: statuses that nothing changes any more
+TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One batch and its counters; `metadata` and `errors` are JSON."""
+    """One batch and its counters; `metadata` and `errors` are JSON.
+
+    `cost` is in US dollars, of the answers whose price is known; `unpriced` counts the others.
+    """
 
     id: UUID
     tenant_id: str
@@ -53,6 +59,7 @@ class Batch:
     cached_tokens: int
     reasoning_tokens: int
     cost: Decimal
+    unpriced: int
     output_file_id: UUID | None
     error_file_id: UUID | None
     callback_url: str | None
@@ -61,6 +68,11 @@ class Batch:
     def of_messages(self) -> bool:
         """Whether it came in by Anthropic's interface (`penstock.store.message_batches`): it has no files."""
         return self.endpoint == MESSAGES
+
+    @property
+    def checked(self) -> bool:
+        """Whether its file was found good; no file without a request is."""
+        return self.total > 0
 
 
 COLUMNS = ", ".join(Batch.__slots__)
@@ -212,12 +224,12 @@ async def end_ingest(database: Database, batch_id: UUID) -> None:
 
 
 async def fail_validation(database: Database, batch: Batch, errors: list[dict[str, Any]]) -> None:
-    """End a batch whose file is wrong; nothing of it was executed."""
+    """End a batch whose file is wrong, also one that is being cancelled; nothing of it was executed."""
     async with database.transaction() as connection:
         cursor = await connection.execute(
             """
             UPDATE batches SET status = 'failed', failed_at = now(), errors = %(errors)s, ingest_lease_until = NULL
-            WHERE id = %(id)s AND status = 'validating'
+            WHERE id = %(id)s AND status IN ('validating', 'cancelling') AND total = 0
             """,
             {"id": batch.id, "errors": dumps(errors)},
         )
@@ -226,10 +238,11 @@ async def fail_validation(database: Database, batch: Batch, errors: list[dict[st
 
 
 async def start(database: Database, batch_id: UUID, total: int) -> None:
-    """The file is good: its lines may be inserted."""
+    """The file is good: its lines may be inserted. Of a batch being cancelled too: each line is to be told of."""
     await database.execute(
         """
-        UPDATE batches SET total = %(total)s, in_progress_at = now(),
+        UPDATE batches SET total = %(total)s,
+            in_progress_at = CASE status WHEN 'validating' THEN now() END,
             status = CASE status WHEN 'validating' THEN 'in_progress' ELSE status END
         WHERE id = %(id)s AND status IN ('validating', 'cancelling') AND total = 0
         """,
@@ -282,9 +295,9 @@ async def begin_finalizing(database: Database, batch_id: UUID) -> Batch | None:
         f"""
         UPDATE batches SET
             status = CASE status WHEN 'in_progress' THEN 'finalizing' ELSE status END,
-            finalizing_at = coalesce(finalizing_at, now())
+            finalizing_at = CASE status WHEN 'in_progress' THEN now() ELSE finalizing_at END
         WHERE id = %(id)s AND status IN ('in_progress', 'finalizing', 'cancelling')
-          AND in_progress_at IS NOT NULL AND finished >= total
+          AND total > 0 AND finished >= total
         RETURNING {COLUMNS}
         """,
         {"id": batch_id},
@@ -292,11 +305,11 @@ async def begin_finalizing(database: Database, batch_id: UUID) -> Batch | None:
     return found[0] if found else None
 
 
-async def finalize(database: Database, batch: Batch, unexecuted_bytes: int) -> bool:
+async def finalize(database: Database, batch: Batch, unmeasured_bytes: int) -> bool:
     """Make the result files and end the batch, with its webhook event, in one transaction.
 
-    `unexecuted_bytes` is the length of the error file's lines for jobs that ended without a response. A batch of
-    messages gets no files, and the one that held its requests is of no more use.
+    `unmeasured_bytes` is the length of the error file's lines that no worker has measured. A batch of messages gets no
+    files, and the one that held its requests is of no more use.
 
     Returns:
         False when somebody else ended it first.
@@ -316,7 +329,7 @@ async def finalize(database: Database, batch: Batch, unexecuted_bytes: int) -> b
             if batch.completed:
                 output = await _add_view(connection, batch, "output", batch.output_bytes)
             if batch.total > batch.completed:
-                errors = await _add_view(connection, batch, "error", batch.error_bytes + unexecuted_bytes)
+                errors = await _add_view(connection, batch, "error", batch.error_bytes + unmeasured_bytes)
         await connection.execute(
             f"UPDATE batches SET status = %(status)s, {status}_at = now(), output_file_id = %(output)s,"
             " error_file_id = %(errors)s WHERE id = %(id)s",
@@ -326,8 +339,8 @@ async def finalize(database: Database, batch: Batch, unexecuted_bytes: int) -> b
     return True
 
 
-async def unexecuted_custom_ids(database: Database, batch_id: UUID, after_line: int, limit: int) -> list[Any]:
-    """(line, id, custom_id, state) of jobs that ended without a response of their own, in input order."""
+async def unmeasured_lines(database: Database, batch_id: UUID, after_line: int, limit: int) -> list[Any]:
+    """(line, id, custom_id, state) of jobs that ended without a worker having measured their line, in input order."""
     rows = await database.fetch(
         """
         SELECT line, id, custom_id, state FROM jobs

@@ -119,11 +119,12 @@ async def write(
     return file
 
 
-async def get(database: Database, tenant_id: str, file_id: UUID) -> File | None:
-    """One file of a tenant; a deleted or expired one does not exist."""
+async def get(database: Database, tenant_id: str, file_id: UUID, *, gone: bool = False) -> File | None:
+    """One file of a tenant; a deleted or expired one does not exist, unless `gone` ones are asked for too."""
     found = await _many(
         database,
-        f"SELECT {_COLUMNS} FROM files WHERE id = %(id)s AND tenant_id = %(tenant_id)s AND {_LIVE}",
+        f"SELECT {_COLUMNS} FROM files WHERE id = %(id)s AND tenant_id = %(tenant_id)s"
+        + ("" if gone else f" AND {_LIVE}"),
         {"id": file_id, "tenant_id": tenant_id},
     )
     return found[0] if found else None

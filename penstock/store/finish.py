@@ -38,7 +38,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedJob:
-    """What became of a job. `body` is the stored outcome (JSON); `event_type` names a webhook event, if one is due."""
+    """What became of a job. `body` is the stored outcome (JSON); `event_type` names a webhook event, if one is due.
+
+    `cost` is in US dollars, of all its attempts together; None when some price is not known.
+    """
 
     id: UUID
     epoch: int
@@ -79,7 +82,8 @@ WITH input AS (
            sum(i.line_bytes) FILTER (WHERE i.state = 'succeeded') AS output_bytes,
            sum(i.line_bytes) FILTER (WHERE i.state <> 'succeeded') AS error_bytes,
            sum(i.input_tokens) AS input_tokens, sum(i.output_tokens) AS output_tokens,
-           sum(i.cached_tokens) AS cached_tokens, sum(i.reasoning_tokens) AS reasoning_tokens, sum(i.cost) AS cost
+           sum(i.cached_tokens) AS cached_tokens, sum(i.reasoning_tokens) AS reasoning_tokens, sum(i.cost) AS cost,
+           count(*) FILTER (WHERE i.state = 'succeeded' AND i.cost IS NULL) AS unpriced
     FROM fenced f JOIN input i ON i.id = f.id WHERE f.batch_id IS NOT NULL GROUP BY f.batch_id
 ), locked AS (
     SELECT b.id FROM batches b JOIN per_batch p ON p.batch_id = b.id ORDER BY b.id FOR UPDATE OF b
@@ -91,7 +95,8 @@ WITH input AS (
         error_bytes = b.error_bytes + coalesce(p.error_bytes, 0),
         input_tokens = b.input_tokens + p.input_tokens, output_tokens = b.output_tokens + p.output_tokens,
         cached_tokens = b.cached_tokens + p.cached_tokens,
-        reasoning_tokens = b.reasoning_tokens + p.reasoning_tokens, cost = b.cost + coalesce(p.cost, 0)
+        reasoning_tokens = b.reasoning_tokens + p.reasoning_tokens, cost = b.cost + coalesce(p.cost, 0),
+        unpriced = b.unpriced + p.unpriced
     FROM per_batch p JOIN locked l ON l.id = p.batch_id
     WHERE b.id = p.batch_id
     RETURNING b.id, b.finished - p.finished AS before, b.finished = b.total AS whole

@@ -95,6 +95,8 @@ class JobRow:
     status_code: int | None
     request: bytes | None
     result: bytes | None
+    #: of a line of a batch that ended: its place in finishing order, from 1 and without gaps
+    finished_number: int | None
 
 
 _COLUMNS = (
@@ -107,7 +109,7 @@ _TYPES = "uuid text uuid int4 text text text text int8 text int2 int4 bool bool 
 _VIEW = """
     SELECT j.id, j.tenant_id, j.batch_id, j.line, j.custom_id, j.dialect, j.model, j.lane, j.deployment, j.state,
            j.epoch, j.worker_id, j.background, j.stream, j.created_at, j.started_at, j.finished_at, j.status_code,
-           q.body AS request, r.body AS result
+           q.body AS request, r.body AS result, j.finished_number
     FROM jobs j LEFT JOIN job_requests q ON q.job_id = j.id LEFT JOIN job_results r ON r.job_id = j.id
 """
 
@@ -279,6 +281,20 @@ async def page_of_batch(database: Database, batch_id: UUID, part: str, after_lin
             ORDER BY j.line LIMIT %(limit)s
             """,
             {"batch_id": batch_id, "after": after_line, "succeeded": part == "output", "limit": limit},
+        )
+        return [_unpacked(row) for row in await cursor.fetchall()]
+
+
+async def page_by_number(database: Database, batch_id: UUID, after: int, last: int, limit: int) -> list[JobRow]:
+    """Terminal jobs of a batch in finishing order, those numbered above `after` and up to `last`."""
+    async with database.connection() as connection, connection.cursor(row_factory=class_row(JobRow)) as cursor:
+        await cursor.execute(
+            _VIEW
+            + """
+            WHERE j.batch_id = %(batch_id)s AND j.finished_number > %(after)s AND j.finished_number <= %(last)s
+            ORDER BY j.finished_number LIMIT %(limit)s
+            """,
+            {"batch_id": batch_id, "after": after, "last": last, "limit": limit},
         )
         return [_unpacked(row) for row in await cursor.fetchall()]
 

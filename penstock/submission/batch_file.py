@@ -4,7 +4,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Container
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.completion.encoding import dumps, loads
+from penstock.completion.encoding import dumps, loads_input
 from penstock.dialects.fields import fallback
 from penstock.errors import InvalidRequest
 
@@ -69,7 +69,7 @@ def read_line(number: int, text: bytes, endpoint: str, models: Container[str]) -
     if len(text) > MAX_LINE_BYTES:
         return LineError("line_too_long", f"This line is longer than {MAX_LINE_BYTES} bytes.", number)
     try:
-        value = loads(text)
+        value = loads_input(text)
     except ValueError:
         return LineError("invalid_json_line", "This line is not parseable as valid JSON.", number)
     if not isinstance(value, dict):
@@ -82,8 +82,8 @@ def read_line(number: int, text: bytes, endpoint: str, models: Container[str]) -
 
 def _checked(number: int, value: dict[str, Any], endpoint: str, models: Container[str]) -> BatchLine | LineError:
     custom_id, body = value["custom_id"], value["body"]
-    if not isinstance(custom_id, str) or not custom_id or not storable(custom_id):
-        return LineError("invalid_value", "'custom_id' must be a non-empty string.", number, "custom_id")
+    if (wrong := _custom_id_error(number, custom_id)) is not None:
+        return wrong
     if value["method"] != "POST":
         return LineError("invalid_method", "'method' must be 'POST'.", number, "method")
     if value["url"] != endpoint:
@@ -114,6 +114,17 @@ def _checked(number: int, value: dict[str, Any], endpoint: str, models: Containe
         message = "This line holds a number that is out of range, or is nested too deeply."
         return LineError("invalid_json_line", message, number)
     return BatchLine(number, custom_id, model, others, body, raw)
+
+
+def _custom_id_error(number: int, custom_id: Any) -> LineError | None:
+    if not isinstance(custom_id, str):
+        return LineError("invalid_type", "'custom_id' must be a string.", number, "custom_id")
+    if not custom_id:
+        return LineError("invalid_value", "'custom_id' must not be empty.", number, "custom_id")
+    if not storable(custom_id):
+        message = "'custom_id' must hold neither a NUL character nor half of a surrogate pair."
+        return LineError("invalid_value", message, number, "custom_id")
+    return None
 
 
 def storable(text: str) -> bool:

@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import time
 from array import array
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from dataclasses import replace
 from uuid import UUID
 
@@ -23,9 +23,9 @@ from penstock.completion.encoding import dumps
 from penstock.completion.outcome import Outcome
 from penstock.configuration import Config
 from penstock.dialects import registry
-from penstock.errors import error_to_json
+from penstock.errors import ModelNotFound, error_to_json
 from penstock.ids import new_ids
-from penstock.providers.deployments import Deployments, Plan
+from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
 from penstock.store import batches, files, flows, jobs, refused, tenants
 from penstock.store.batches import Batch
@@ -83,7 +83,7 @@ class Ingest:
             return
         lease = _Lease(self._database, batch_id)
         total = batch.total
-        if batch.in_progress_at is None:
+        if not batch.checked:
             errors, total = await self._check(batch, lease)
             if errors:
                 await batches.fail_validation(self._database, batch, [error.to_json() for error in errors])
@@ -106,7 +106,7 @@ class Ingest:
             if isinstance(line, LineError):
                 errors.append(line)
                 if len(errors) >= MAX_ERRORS:
-                    return errors, 0
+                    break
             else:
                 digests.append(_digest(line.custom_id))
         if not errors and not digests:
@@ -115,6 +115,7 @@ class Ingest:
         if len(digests) > limit:
             return [LineError("too_many_requests", f"The file holds {len(digests)} requests; the limit is {limit}.")], 0
         errors += await self._repetitions(batch, lease, digests)
+        errors.sort(key=lambda error: error.line or 0)
         return errors[:MAX_ERRORS], len(digests)
 
     async def _too_large(self, batch: Batch) -> bool:
@@ -137,13 +138,16 @@ class Ingest:
                 seen.add(line.custom_id)
         return errors
 
-    async def _read(self, batch: Batch, lease: "_Lease") -> AsyncIterator[BatchLine | LineError | RefusedLine]:
+    async def _read(
+        self, batch: Batch, lease: "_Lease", models: Container[str] | None = None
+    ) -> AsyncIterator[BatchLine | LineError | RefusedLine]:
+        """Every line; `models` may be asked for, the configured ones unless told otherwise."""
         count = 0
         async for number, text in split_lines(files.chunks(self._database, batch.input_file_id)):
             if batch.of_messages:
                 yield read_request(number, text, self._deployments)
             else:
-                yield read_line(number, text, batch.endpoint, self._deployments)
+                yield read_line(number, text, batch.endpoint, self._deployments if models is None else models)
             count += 1
             if count % BREATH == 0:
                 await asyncio.sleep(0)
@@ -155,9 +159,9 @@ class Ingest:
         page: list[BatchLine | RefusedLine] = []
         continued, history = Continuations(self._database, remember=True), 0
         dialect = registry.for_endpoint(batch.endpoint).name
-        async for line in self._read(batch, lease):
+        # the file was good when it was checked; a model that has left the configuration since must not stop the others
+        async for line in self._read(batch, lease, _AnyModel()):
             if isinstance(line, LineError):
-                # the file was good when it was checked; a model may have left the configuration since
                 _log.error("a checked line is bad now", batch=batch.id.hex, line=line.line, code=line.code)
                 return
             if skip:
@@ -181,8 +185,8 @@ class Ingest:
     ) -> bool:
         good = [line for line in page if isinstance(line, BatchLine)]
         bad = [line for line in page if isinstance(line, RefusedLine)]
-        plans = [self._deployments.plan(line.model, line.fallback) for line in good]
-        for name in {plan.deployment.name for plan in plans} - flow_ids.keys():
+        plans = [self._plan(line) for line in good]
+        for name in {name for name, _ in plans} - flow_ids.keys():
             tier = await tenants.tier_of(self._database, batch.tenant_id)
             flow_ids[name] = await self._flow_ids.of(name, "bulk", batch.tenant_id, tier)
         dialect = registry.for_endpoint(batch.endpoint).name
@@ -199,10 +203,22 @@ class Ingest:
         await wake_dispatcher(self._redis)
         return True
 
-    def _jobs(self, batch: Batch, page: list[BatchLine], plans: list[Plan], flow_ids: dict[str, int]) -> list[NewJob]:
+    def _plan(self, line: BatchLine) -> tuple[str, list[str]]:
+        """Which deployment a line waits for, and its fallbacks. One that is configured no more may come back."""
+        for fallback in (line.fallback, ()):
+            try:
+                plan = self._deployments.plan(line.model, fallback)
+                return plan.deployment.name, list(plan.fallback)
+            except ModelNotFound as error:
+                _log.warning("a model left the configuration while its batch was read", error=error.message)
+        return line.model, []
+
+    def _jobs(
+        self, batch: Batch, page: list[BatchLine], plans: list[tuple[str, list[str]]], flow_ids: dict[str, int]
+    ) -> list[NewJob]:
         dialect = registry.for_endpoint(batch.endpoint)
         rows = []
-        for line, plan, job_id in zip(page, plans, new_ids(len(page)), strict=True):
+        for line, (deployment, others), job_id in zip(page, plans, new_ids(len(page)), strict=True):
             rows.append(
                 NewJob(
                     id=job_id,
@@ -210,15 +226,15 @@ class Ingest:
                     dialect=dialect.name,
                     model=line.model,
                     lane="bulk",
-                    flow_id=flow_ids[plan.deployment.name],
-                    deployment=plan.deployment.name,
+                    flow_id=flow_ids[deployment],
+                    deployment=deployment,
                     tokens=request_tokens(line.body, len(line.raw), answered=dialect.answered),
                     body=line.raw,
                     batch_id=batch.id,
                     line=line.number,
                     custom_id=line.custom_id,
                     expires_at=batch.expires_at,
-                    fallback=list(plan.fallback) or None,
+                    fallback=others or None,
                 )
             )
         return rows
@@ -237,6 +253,11 @@ def _refused(page: list[RefusedLine]) -> list[RefusedJob]:
         )
         for line, job_id in zip(page, new_ids(len(page)), strict=True)
     ]
+
+
+class _AnyModel(Container[str]):
+    def __contains__(self, _: object) -> bool:
+        return True
 
 
 class _Lease:

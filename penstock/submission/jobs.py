@@ -10,7 +10,7 @@ from penstock.broker import Doorbell
 from penstock.completion.encoding import dumps
 from penstock.configuration import Config
 from penstock.dialects import registry
-from penstock.errors import ContextTooLong, Unavailable
+from penstock.errors import ContextTooLong, InvalidRequest, Unavailable
 from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
@@ -76,7 +76,10 @@ class Submission:
             if error.param not in body:
                 error.param = "input"
             raise
-        raw = dumps(body)
+        try:
+            raw = dumps(body)
+        except ValueError:
+            raise InvalidRequest("The request holds a number that is out of range.") from None
         lane = "interactive" if interactive else "bulk"
         job = NewJob(
             id=new_id(),

@@ -49,13 +49,14 @@ async def _lines(database: Database, batch_id: UUID, part: str) -> AsyncIterator
     while True:
         rows = await jobs.page_of_batch(database, batch_id, part, line, _PAGE)
         if rows:
-            yield b"".join(render_line(_line_facts(row)) for row in rows)
+            yield b"".join(render_line(line_facts(row)) for row in rows)
             line = rows[-1].line or 0
         if len(rows) < _PAGE:
             return
 
 
-def _line_facts(row: JobRow) -> LineFacts:
+def line_facts(row: JobRow) -> LineFacts:
+    """What the line of a job that ended tells."""
     if row.status_code is None:
         return LineFacts.unexecuted(row.id, row.custom_id or "", row.state)
     return LineFacts(custom_id=row.custom_id or "", status_code=row.status_code, dialect=row.dialect, job=facts_of(row))

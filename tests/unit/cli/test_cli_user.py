@@ -11,7 +11,7 @@ from click.testing import Result
 from stand_in_api import Api
 from typer.testing import CliRunner
 
-from cli import user
+from cli import live_results, user
 
 
 @pytest.fixture
@@ -26,6 +26,7 @@ def app() -> typer.Typer:
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(user, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(live_results, "_RETRY_SECONDS", 0.01)
 
 
 def batch(status: str, done: int = 0, **more: Any) -> dict[str, Any]:
@@ -196,3 +197,43 @@ def test_the_key_of_this_machine_goes_to_no_other(app: typer.Typer, tmp_path: Pa
     (tmp_path / ".penstock/admin_key").write_text("sk-local\n")
     result = run(app, Api(url="https://penstock.example"), "watch", "batch_1", key=None)
     assert "no API key" in result.stderr
+
+
+LIVE = "GET /v1/batches/batch_1/results?follow=true&after="
+
+
+def test_results_are_followed_through_a_restart_of_the_server(app: typer.Typer, api: Api, tmp_path: Path) -> None:
+    """The connection ends early, the server is away for a moment, and no line is lost or written twice."""
+    api.answers[LIVE + "0"] = [(200, b'{"number":1}\n\n{"number":2}\n')]
+    api.answers[LIVE + "2"] = [(503, {}), (200, b'{"number":3}\n')]
+    api.answers["GET /v1/batches/batch_1"] = [(200, batch("in_progress", 1)), (200, batch("completed", 2))]
+    output = tmp_path / "live.jsonl"
+    result = run(app, api, "results", "batch_1", "--follow", "-o", str(output))
+    assert result.exit_code == 0, result.stderr
+    assert output.read_text() == '{"number":1}\n{"number":2}\n{"number":3}\n'
+
+
+def test_following_goes_on_after_a_number(app: typer.Typer, api: Api, tmp_path: Path) -> None:
+    output = tmp_path / "live.jsonl"
+    output.write_text('{"number":1}\n')
+    api.on(LIVE + "1", b'{"number":2}\n')
+    api.on("GET /v1/batches/batch_1", batch("cancelled", 1))
+    assert run(app, api, "results", "batch_1", "--follow", "--after", "1", "-o", str(output)).exit_code == 0
+    assert output.read_text() == '{"number":1}\n{"number":2}\n'
+    assert run(app, api, "results", "batch_1", "--after", "1").exit_code == 1
+
+
+def test_following_a_refused_batch_says_why(app: typer.Typer, api: Api) -> None:
+    errors = {"data": [{"code": "empty_file", "line": None, "message": "The file holds no request.", "param": None}]}
+    api.on(LIVE + "0", b"")
+    api.on("GET /v1/batches/batch_1", batch("failed", errors=errors))
+    result = run(app, api, "results", "batch_1", "--follow")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "holds no request" in result.stderr
+
+
+def test_a_cost_that_is_not_known_is_called_unknown(app: typer.Typer, api: Api) -> None:
+    api.on("GET /v1/batches/batch_1", batch("completed", 2, cost=None))
+    result = run(app, api, "watch", "batch_1")
+    assert result.exit_code == 0
+    assert "cost unknown" in result.stderr

@@ -81,3 +81,8 @@ def test_the_table():
         assert registry.get(name).name == name
     with pytest.raises(KeyError):
         registry.get("nonsense")
+
+
+def test_a_live_line_is_the_filed_one_and_its_number():
+    line = LineFacts(custom_id="a", status_code=200, dialect="openai.chat", job=ended(pending(), TEXT))
+    assert json.loads(render_line(line, 12)) == json.loads(render_line(line)) | {"number": 12}

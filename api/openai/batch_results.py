@@ -1,0 +1,61 @@
+"""`/v1/batches/{id}/results`: a batch's lines while it runs, in the order they finish. Not the vendor's."""
+
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
+
+from api.auth import authenticate
+from api.bodies import query_integer
+from api.openai.batches import find
+from api.services import Services
+from api.watch import HEARTBEAT_SECONDS
+from penstock.errors import InvalidRequest, NotFound
+from penstock.store import files
+from penstock.store.batches import Batch
+from penstock.submission.live_results import finished_lines, follow_lines
+
+router = APIRouter(prefix="/v1/batches", tags=["batches"])
+
+#: a batch has fewer lines than this
+_MOST = 2**31 - 1
+
+
+@router.get("/{batch_id}/results")
+async def results(request: Request, batch_id: str) -> Response:
+    """Newline-delimited JSON: what an output or error file holds, and each line's `number`.
+
+    From just after number `after`; with `follow=true` the connection stays until the batch has ended, and an empty
+    line is sent in long silences.
+    """
+    principal = await authenticate(request)
+    services: Services = request.app.state.services
+    after = query_integer(request, "after", 0, low=0, high=_MOST) or 0
+    follow = _flag(request, "follow")
+    batch = await find(services, principal.tenant_id, batch_id)
+    await _check_kept(services, batch)
+    lines = _following(services, batch, after) if follow else finished_lines(services.database, batch, after)
+    return StreamingResponse(
+        lines,
+        media_type="application/x-ndjson",
+        headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
+    )
+
+
+async def _following(services: Services, batch: Batch, after: int) -> AsyncIterator[bytes]:
+    async for page in follow_lines(services.database, batch.id, after, HEARTBEAT_SECONDS):
+        yield b"\n" if page is None else page
+
+
+async def _check_kept(services: Services, batch: Batch) -> None:
+    """What is gone as a file is gone here too."""
+    for file_id in (batch.output_file_id, batch.error_file_id):
+        if file_id is not None and await files.get(services.database, batch.tenant_id, file_id) is None:
+            raise NotFound("The results of this batch have expired or were deleted.")
+
+
+def _flag(request: Request, name: str) -> bool:
+    text = request.query_params.get(name, "false")
+    if text not in ("true", "false"):
+        raise InvalidRequest(f"'{name}' must be 'true' or 'false'.", param=name, code="invalid_value")
+    return text == "true"

@@ -1,0 +1,175 @@
+"""How batches end that do not simply complete."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from test_jobs import add_jobs, make_batch, take
+
+from penstock.broker import Doorbell, make_app
+from penstock.configuration import Config
+from penstock.ids import new_id
+from penstock.providers.deployments import Deployments
+from penstock.redis import Redis
+from penstock.store import backlog, batches, files, jobs, tenants
+from penstock.store.batches import Batch
+from penstock.store.database import Database
+from penstock.submission.finalize import finalize_batch
+from penstock.submission.ingest import MAX_ERRORS, Ingest
+from penstock.submission.results import file_content
+from workers.maintenance import Maintenance
+
+CONFIG = Config.model_validate(
+    {
+        "providers": {"p": {"wire_format": "openai", "base_url": "http://127.0.0.1/v1"}},
+        "models": {"m": {"provider": "p"}},
+    }
+)
+
+
+def request(custom_id: str) -> bytes:
+    line = {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m"}}
+    return json.dumps(line).encode()
+
+
+async def submitted(database: Database, content: bytes) -> Batch:
+    async def once() -> AsyncIterator[bytes]:
+        yield content
+
+    await tenants.ensure_tenants(database, {"team": "unlimited"})
+    file = await files.insert(
+        database,
+        tenant_id="team",
+        purpose="batch",
+        filename="f",
+        content=once(),
+        expires_seconds=None,
+        max_bytes=10**9,
+    )
+    return await batches.insert(
+        database,
+        tenant_id="team",
+        endpoint="/v1/chat/completions",
+        input_file_id=file.id,
+        window_seconds=86400,
+        output_expires_seconds=None,
+        metadata=None,
+    )
+
+
+async def again(database: Database, batch: Batch) -> Batch:
+    found = await batches.get(database, batch.id)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def ingest(database: Database, redis: Redis) -> Ingest:
+    return Ingest(database, redis, Deployments(CONFIG), CONFIG)
+
+
+@pytest.fixture
+def sweeps(database: Database, redis: Redis, tmp_path: Path) -> Maintenance:
+    doorbell = Doorbell(make_app("memory://", ["p"]))
+    return Maintenance(database, redis, doorbell, Deployments(CONFIG), CONFIG)
+
+
+async def content_of(database: Database, batch: Batch) -> tuple[int, bytes]:
+    assert batch.error_file_id is not None
+    file = await files.get(database, "team", batch.error_file_id)
+    assert file is not None
+    return file.bytes, b"".join([piece async for piece in file_content(database, file)])
+
+
+async def test_a_line_that_took_down_its_workers_does_not_keep_its_batch_from_ending(database: Database):
+    """Its error line was rendered by nobody; it has a response, since the request was tried."""
+    batch = await make_batch(database, 1)
+    ids = await add_jobs(database, 1, batch)
+    await take(database, 1)
+    worker = new_id()
+    await jobs.claim(database, worker, "model-a", "bulk", ids)
+    assert await backlog.end_stuck(database, [worker], 0, 10) == 1
+    assert await finalize_batch(database, batch.id)
+    ended = await again(database, batch)
+    size, content = await content_of(database, ended)
+    assert (ended.status, size) == ("completed", len(content))
+    line = json.loads(content)
+    assert (line["error"], line["response"]["status_code"]) == (None, 500)
+
+
+async def test_cancelled_while_its_file_was_checked(database: Database, ingest: Ingest, sweeps: Maintenance):
+    """It is never in progress, and each of its lines is told of."""
+    batch = await submitted(database, b"\n".join(request(str(n)) for n in range(3)))
+    assert await batches.request_cancel(database, "team", batch.id)
+    await ingest.run(batch.id)
+    await sweeps.tend_batches()
+    ended = await again(database, batch)
+    assert (ended.status, ended.in_progress_at, ended.finalizing_at) == ("cancelled", None, None)
+    assert ended.cancelling_at is not None
+    assert ended.cancelled_at is not None
+    _, content = await content_of(database, ended)
+    errors = [json.loads(line) for line in content.splitlines()]
+    assert [(line["custom_id"], line["error"]["code"]) for line in errors] == [
+        (str(n), "batch_cancelled") for n in range(3)
+    ]
+
+
+async def test_cancelled_while_a_wrong_file_was_checked(database: Database, ingest: Ingest):
+    """There are no lines to tell of: it ends as failed, and does not stay in cancelling for ever."""
+    batch = await submitted(database, b"nonsense")
+    assert await batches.request_cancel(database, "team", batch.id)
+    await ingest.run(batch.id)
+    ended = await again(database, batch)
+    assert (ended.status, ended.cancelled_at) == ("failed", None)
+    assert json.loads(ended.errors or b"")[0]["code"] == "invalid_json_line"
+
+
+async def test_a_cancelled_running_batch_is_never_finalizing(database: Database):
+    batch = await make_batch(database, 2)
+    await add_jobs(database, 2, batch)
+    assert await batches.request_cancel(database, "team", batch.id)
+    assert await batches.end_lines(database, batch.id, "cancelled", 10) == 2
+    assert await finalize_batch(database, batch.id)
+    ended = await again(database, batch)
+    assert ended.in_progress_at is not None
+    assert (ended.status, ended.finalizing_at) == ("cancelled", None)
+
+
+async def test_the_first_bad_line_is_told_even_when_errors_are_capped(database: Database, ingest: Ingest):
+    """A repetition is found in a pass of its own; it must not fall behind what the first pass found later."""
+    rows = [request("a"), request("a")] + [b"nonsense"] * (MAX_ERRORS + 50)
+    batch = await submitted(database, b"\n".join(rows))
+    await ingest.run(batch.id)
+    errors = json.loads((await again(database, batch)).errors or b"")
+    assert len(errors) == MAX_ERRORS
+    assert [(error["line"], error["code"]) for error in errors[:2]] == [
+        (2, "duplicate_custom_id"),
+        (3, "invalid_json_line"),
+    ]
+    assert [error["line"] for error in errors] == sorted(error["line"] for error in errors)
+
+
+async def test_two_that_read_the_same_file_insert_each_line_once(database: Database, ingest: Ingest):
+    batch = await submitted(database, b"\n".join(request(str(n)) for n in range(2500)))
+    await asyncio.gather(*(ingest.run(batch.id) for _ in range(4)))
+    rows = await database.fetch("SELECT count(*) AS n, count(DISTINCT custom_id) AS different FROM jobs")
+    assert (rows[0]["n"], rows[0]["different"]) == (2500, 2500)
+
+
+async def test_a_model_that_leaves_while_a_file_is_read_does_not_stop_the_other_lines(
+    database: Database, redis: Redis, ingest: Ingest
+):
+    """Another worker, with another configuration, goes on with a file that was found good."""
+    rows = [
+        request("a"),
+        request("b").replace(b'"m"', b'"gone"'),
+        request("c").replace(b'"m"', b'"m", "fallback": ["gone"]'),
+    ]
+    batch = await submitted(database, b"\n".join(rows))
+    await batches.start(database, batch.id, 3)
+    await ingest.run(batch.id)
+    jobs_now = await database.fetch("SELECT custom_id, deployment FROM jobs ORDER BY line")
+    assert [(row["custom_id"], row["deployment"]) for row in jobs_now] == [("a", "m"), ("b", "gone"), ("c", "m")]
+    assert (await again(database, batch)).ingested_to == 3
