@@ -53,6 +53,7 @@ def nested(depth: int, opening: str, closing: str) -> bytes:
         b"\xff\xfe",
         b'{"model": NaN}',
         b'{"model": "fast"',
+        b'{"model": "fast", "input": "x", "messages": [], "metadata": {}, "x": 1e999}',
         nested(300, "[", "]"),
         nested(100_000, "[", "]"),
         nested(900, '{"a":', "}"),
@@ -60,7 +61,7 @@ def nested(depth: int, opening: str, closing: str) -> bytes:
         json.dumps({"model": "fa\0st", "input": "x"}).encode(),
         json.dumps({"model": "\ud800", "input": "x"}).encode(),
     ],
-    ids=range(14),
+    ids=range(15),
 )
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions", "/v1/jobs", "/v1/batches"])
 def test_bodies_that_cannot_be_used(stack: Stack, path: str, body: bytes):
