@@ -75,8 +75,9 @@ class Penstock:
         ]  # fmt: skip
         self._log = folder / "penstock.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"http://127.0.0.1:{port}"
         self._http = httpx.Client(
-            base_url=f"http://127.0.0.1:{port}",
+            base_url=self.url,
             headers={"authorization": f"Bearer {ADMIN_KEY}"},
             timeout=60.0,
             trust_env=False,
