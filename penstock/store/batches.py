@@ -294,8 +294,8 @@ async def begin_finalizing(database: Database, batch_id: UUID) -> Batch | None:
         database,
         f"""
         UPDATE batches SET
-            status = CASE status WHEN 'in_progress' THEN 'finalizing' ELSE status END,
-            finalizing_at = CASE status WHEN 'in_progress' THEN now() ELSE finalizing_at END
+            status = CASE WHEN status = 'in_progress' AND ending IS NULL THEN 'finalizing' ELSE status END,
+            finalizing_at = CASE WHEN status = 'in_progress' AND ending IS NULL THEN now() ELSE finalizing_at END
         WHERE id = %(id)s AND status IN ('in_progress', 'finalizing', 'cancelling')
           AND total > 0 AND finished >= total
         RETURNING {COLUMNS}
@@ -317,7 +317,8 @@ async def finalize(database: Database, batch: Batch, unmeasured_bytes: int) -> b
     status = batch.ending or "completed"
     async with database.transaction() as connection:
         cursor = await connection.execute(
-            "SELECT status FROM batches WHERE id = %(id)s AND status IN ('finalizing', 'cancelling') FOR UPDATE",
+            "SELECT status FROM batches WHERE id = %(id)s AND (status IN ('finalizing', 'cancelling')"
+            " OR status = 'in_progress' AND ending = 'expired') FOR UPDATE",
             {"id": batch.id},
         )
         if await cursor.fetchone() is None:

@@ -99,6 +99,9 @@ class JobRow:
     finished_number: int | None
 
 
+#: what one page of a batch's results holds at most
+PAGE_ROWS, PAGE_BYTES = 500, 4_000_000
+
 _COLUMNS = (
     "id, tenant_id, batch_id, line, custom_id, dialect, model, lane, flow_id, deployment, priority, tokens,"
     " background, stream, expires_at, fallback, callback_url"
@@ -271,30 +274,38 @@ async def load(database: Database, tenant_id: str, job_id: UUID) -> JobRow | Non
     return _unpacked(row) if row else None
 
 
-async def page_of_batch(database: Database, batch_id: UUID, part: str, after_line: int, limit: int) -> list[JobRow]:
-    """Terminal jobs of a batch in input order: part `output` (succeeded) or `error` (all others)."""
-    async with database.connection() as connection, connection.cursor(row_factory=class_row(JobRow)) as cursor:
-        await cursor.execute(
-            _VIEW
-            + """
-            WHERE j.batch_id = %(batch_id)s AND j.line > %(after)s AND (j.state = 'succeeded') = %(succeeded)s
-            ORDER BY j.line LIMIT %(limit)s
-            """,
-            {"batch_id": batch_id, "after": after_line, "succeeded": part == "output", "limit": limit},
-        )
-        return [_unpacked(row) for row in await cursor.fetchall()]
+async def page_of_batch(database: Database, batch_id: UUID, part: str, after_line: int) -> list[JobRow]:
+    """Terminal jobs of a batch in input order: part `output` (succeeded) or `error` (all others).
+
+    A page ends after `PAGE_ROWS` jobs or `PAGE_BYTES` of lines: those of embeddings can be megabytes long. An empty one
+    is the end.
+    """
+    where = "batch_id = %(batch_id)s AND line > %(after)s AND (state = 'succeeded') = %(succeeded)s"
+    return await _page(
+        database, "line", where, {"batch_id": batch_id, "after": after_line, "succeeded": part == "output"}
+    )
 
 
-async def page_by_number(database: Database, batch_id: UUID, after: int, last: int, limit: int) -> list[JobRow]:
-    """Terminal jobs of a batch in finishing order, those numbered above `after` and up to `last`."""
+async def page_by_number(database: Database, batch_id: UUID, after: int, last: int) -> list[JobRow]:
+    """Terminal jobs of a batch in finishing order, numbered above `after` and up to `last`; see `page_of_batch`."""
+    where = "batch_id = %(batch_id)s AND finished_number > %(after)s AND finished_number <= %(last)s"
+    return await _page(database, "finished_number", where, {"batch_id": batch_id, "after": after, "last": last})
+
+
+async def _page(database: Database, order: str, where: str, params: dict[str, Any]) -> list[JobRow]:
+    """Jobs of a batch by a column of theirs; the first is given however long it is."""
     async with database.connection() as connection, connection.cursor(row_factory=class_row(JobRow)) as cursor:
         await cursor.execute(
-            _VIEW
-            + """
-            WHERE j.batch_id = %(batch_id)s AND j.finished_number > %(after)s AND j.finished_number <= %(last)s
-            ORDER BY j.finished_number LIMIT %(limit)s
+            f"""
+            WITH listed AS (
+                SELECT id, {order}, coalesce(line_bytes, 0) AS size FROM jobs WHERE {where}
+                ORDER BY {order} LIMIT %(rows)s
+            ), page AS (
+                SELECT id, sum(size) OVER (ORDER BY {order}) - size AS before FROM listed
+            )
+            {_VIEW} WHERE j.id = ANY(ARRAY(SELECT id FROM page WHERE before < %(bytes)s)) ORDER BY j.{order}
             """,
-            {"batch_id": batch_id, "after": after, "last": last, "limit": limit},
+            {**params, "rows": PAGE_ROWS, "bytes": PAGE_BYTES},
         )
         return [_unpacked(row) for row in await cursor.fetchall()]
 

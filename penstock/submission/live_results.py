@@ -8,14 +8,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from penstock.dialects.batch_line import render_line
 from penstock.store import batches, jobs
 from penstock.store.batches import TERMINAL, Batch
 from penstock.store.database import Database
-from penstock.submission.results import line_facts
+from penstock.submission.results import rendered
 
-#: lines read per query; between two of them no transaction is open
-PAGE = 500
 #: seconds between two looks at a batch of which nothing new was finished
 LOOK_SECONDS = 0.5
 
@@ -23,10 +20,11 @@ LOOK_SECONDS = 0.5
 async def finished_lines(database: Database, batch: Batch, after: int) -> AsyncIterator[bytes]:
     """The lines that had finished when `batch` was read, from just after number `after`, a page at a time."""
     while after < batch.finished:
-        rows = await jobs.page_by_number(database, batch.id, after, batch.finished, PAGE)
+        rows = await jobs.page_by_number(database, batch.id, after, batch.finished)
         if not rows:
             return
-        yield b"".join(render_line(line_facts(row), row.finished_number) for row in rows)
+        async for lines in rendered(rows, numbered=True):
+            yield lines
         after = rows[-1].finished_number or batch.finished
 
 

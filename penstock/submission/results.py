@@ -1,5 +1,6 @@
 """Reading what became of jobs: their facts for a dialect to render, and result files as views over a batch."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -12,8 +13,8 @@ from penstock.store.database import Database
 from penstock.store.files import File
 from penstock.store.jobs import JobRow
 
-#: lines read per query while a result file is sent
-_PAGE = 500
+#: about so many bytes of lines are sent at once
+_PIECE_BYTES = 65_536
 
 
 def facts_of(row: JobRow) -> JobFacts:
@@ -46,13 +47,23 @@ async def file_content(database: Database, file: File) -> AsyncIterator[bytes]:
 
 async def _lines(database: Database, batch_id: UUID, part: str) -> AsyncIterator[bytes]:
     line = 0
-    while True:
-        rows = await jobs.page_of_batch(database, batch_id, part, line, _PAGE)
-        if rows:
-            yield b"".join(render_line(line_facts(row)) for row in rows)
-            line = rows[-1].line or 0
-        if len(rows) < _PAGE:
-            return
+    while rows := await jobs.page_of_batch(database, batch_id, part, line):
+        async for lines in rendered(rows):
+            yield lines
+        line = rows[-1].line or 0
+
+
+async def rendered(rows: list[JobRow], *, numbered: bool = False) -> AsyncIterator[bytes]:
+    """The lines of jobs, some at a time: rendering takes its time, and others get their turn in between."""
+    lines, size = [], 0
+    for row in rows:
+        line = render_line(line_facts(row), row.finished_number if numbered else None)
+        lines.append(line)
+        size += len(line)
+        if size >= _PIECE_BYTES or row is rows[-1]:
+            yield b"".join(lines)
+            lines, size = [], 0
+            await asyncio.sleep(0)
 
 
 def line_facts(row: JobRow) -> LineFacts:

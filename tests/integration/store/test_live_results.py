@@ -65,9 +65,20 @@ async def test_lines_come_in_finishing_order_and_resume_anywhere(database: Datab
     assert await so_far(database, batch.id, 3) == [(4, "c-1")]
 
 
+async def test_pages_end_by_length_too(database: Database, monkeypatch: pytest.MonkeyPatch):
+    """Lines of embeddings can be megabytes long: a page of them must not be gigabytes."""
+    monkeypatch.setattr(jobs, "PAGE_BYTES", 1)
+    batch = await make_batch(database, 3)
+    worker, ids = await claimed(database, batch, 3)
+    lines = [done(i, 1, "failed", status_code=500, body=FAILURE, line_bytes=100) for i in ids]
+    await finish(database, worker, lines)
+    assert [row.line for row in await jobs.page_of_batch(database, batch.id, "error", 0)] == [1]
+    assert [number for number, _ in await so_far(database, batch.id)] == [1, 2, 3]
+
+
 async def test_a_follower_meets_every_line_once_while_many_write(database: Database, monkeypatch: pytest.MonkeyPatch):
     """Readers that join at any time and stop anywhere, eight writers, pages smaller than the groups."""
-    monkeypatch.setattr(live_results, "PAGE", 7)
+    monkeypatch.setattr(jobs, "PAGE_ROWS", 7)
     monkeypatch.setattr(live_results, "LOOK_SECONDS", 0.001)
     batch = await make_batch(database, 200)
     worker, ids = await claimed(database, batch, 200)
