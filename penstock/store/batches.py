@@ -16,7 +16,6 @@ from penstock.store.idempotency import IdempotencyKey
 
 #: what the batches of Anthropic's interface name: they share this table and its sweeps, and no route
 MESSAGES = "/v1/messages"
-
 #: statuses that nothing changes any more
 TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
 

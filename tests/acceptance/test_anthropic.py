@@ -222,7 +222,8 @@ def test_models(client: anthropic.Anthropic):
     names = [model.id for model in client.models.list()]
     assert set(MODELS) <= set(names)
     assert [model.id for model in client.models.list(limit=1)] == names, "the pages together are the whole list"
-    assert [model.id for model in client.models.list(limit=1, before_id=names[-1])] == names[:-1]
+    # a page before a cursor is the one just before it, so pages of one go backwards
+    assert [model.id for model in client.models.list(limit=1, before_id=names[-1])] == names[-2::-1]
     model = client.models.retrieve("claude")
     ModelInfo.model_validate(model.model_dump())
     assert (model.id, model.lifecycle, model.max_input_tokens) == ("claude", "active", 200_000)

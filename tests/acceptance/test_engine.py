@@ -16,27 +16,26 @@ from acceptance.test_jobs_api import events
 #: as everywhere, with breakers that are quick to open and to try again, and tenants of a small tier
 ENGINE = """
   narrow: {{provider: sim-openai, upstream_model: narrow, limits: {{concurrency: 2}}, price: {{input: 1, output: 2}}}}
-  unpriced: {{provider: sim-openai, upstream_model: house-model}}
 routes:
   sure: {{strategy: fallback, steps: [fast, claude]}}
   picky: {{strategy: fallback, steps: [fast, claude], fallback_on: [invalid_request, content_policy]}}
 breaker: {{failures: 3, reset_seconds: 2, probes: 2}}
 retries:
   bulk: {{max_attempts: 20}}
-tiers:
-  small: {{requests_per_minute: 60, tokens_per_minute: 6000}}
-  tiny: {{requests_per_minute: 600, tokens_per_minute: 1000}}
 keys:
-  - {{key: sk-small-key, tenant: small, tier: small}}
-  - {{key: sk-queue-key, tenant: queue, tier: small}}
+  - {{key: sk-queue-key, tenant: queue, tier: modest}}
   - {{key: sk-tiny-key, tenant: tiny, tier: tiny}}
+"""
+TIERS = """tiers:
+  modest: {{requests_per_minute: 60, tokens_per_minute: 6000}}
+  tiny: {{requests_per_minute: 600, tokens_per_minute: 1000}}
 """
 ASKED = [{"role": "user", "content": "[[echo: well]]"}]
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Stack]:
-    with running({}, config_text=CONFIG.replace("keys:\n", ENGINE)) as found:
+    with running({}, config_text=CONFIG.replace("keys:\n", ENGINE).replace("tiers:\n", TIERS)) as found:
         yield found
 
 
