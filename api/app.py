@@ -15,6 +15,7 @@ from api.jobs import routes as jobs
 from api.openai import batch_results, batches, chat, completions, embeddings, files, responses
 from api.paths import TrailingSlash
 from api.response_headers import ResponseHeaders
+from api.schema import routes as schema
 from api.services import open_services
 from api.webhooks import callbacks, deliveries, endpoints
 from penstock.settings import Settings
@@ -30,12 +31,13 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.keys = Keys(services)
             yield
 
-    app = FastAPI(title="Penstock", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Penstock", version="0.1.0", lifespan=lifespan, openapi_url=None)
     app.router.redirect_slashes = False
     for router in (
         chat.router, completions.router, embeddings.router, responses.router, files.router, batches.router,
         batch_results.router, message_batches.router, messages.router, models.router, jobs.router, admin.router,
         breakers.router, metrics.router, endpoints.router, deliveries.router, callbacks.router, health.router,
+        schema.router,
     ):  # fmt: skip
         app.include_router(router)
     errors.add_handlers(app)

@@ -1,0 +1,121 @@
+"""Penstock's own jobs."""
+
+from api.schema.chat import CHAT_OPTIONS
+from api.schema.shapes import (
+    COUNT,
+    EVENTS,
+    FILLED,
+    FLAG,
+    IDEMPOTENCY_KEY,
+    NUMBER,
+    TEXT,
+    THING,
+    TIME,
+    URL,
+    Operations,
+    Schema,
+    answer,
+    body,
+    either,
+    given,
+    header,
+    in_path,
+    kind,
+    many,
+    maybe,
+    operation,
+    ref,
+    said,
+    stream,
+    taken,
+    words,
+)
+
+_REQUEST = taken(
+    {"model": FILLED},
+    {
+        "input": said(TEXT, "A prompt, in place of `messages`."),
+        "messages": many(ref("ChatMessage"), 1),
+        "callback_url": said(URL, "Where its end is told."),
+        **CHAT_OPTIONS,
+    },
+)
+_CHOICE: dict[str, Schema] = {
+    "text": TEXT,
+    "reasoning": maybe(TEXT),
+    "refusal": maybe(TEXT),
+    "tool_calls": many(given({"id": TEXT, "name": TEXT, "arguments": TEXT})),
+    "finish_reason": maybe(TEXT),
+}
+_TOKENS = (
+    "input_tokens", "output_tokens", "total_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens",
+)  # fmt: skip
+_ATTEMPT = given(
+    {
+        "deployment": TEXT,
+        "started_at": NUMBER,
+        "outcome": maybe(TEXT),
+        "error": maybe(given({"type": TEXT, "message": maybe(TEXT)})),
+        "input_tokens": maybe(COUNT),
+        "output_tokens": maybe(COUNT),
+        "cached_tokens": maybe(COUNT),
+        "cost": maybe(NUMBER),
+        "latency_ms": maybe(NUMBER),
+        "first_token_ms": maybe(NUMBER),
+    }
+)
+
+SCHEMAS: dict[str, Schema] = {
+    # one of the two must be there, and a null is as good as nothing
+    "JobRequest": {
+        **_REQUEST,
+        "oneOf": [
+            {"required": ["input"], "properties": {"input": TEXT, "messages": {"type": "null"}}},
+            {"required": ["messages"], "properties": {"messages": {"type": "array"}, "input": {"type": "null"}}},
+        ],
+    },
+    "Job": given(
+        {
+            "id": TEXT,
+            "object": kind("job"),
+            "status": words("pending", "running", "waiting", "succeeded", "failed", "expired", "cancelled"),
+            "model": TEXT,
+            "created_at": TIME,
+            "started": FLAG,
+            "finished_at": maybe(TIME),
+            "output": maybe(
+                either(given(_CHOICE, {"choices": many(given(_CHOICE))}), given({"embeddings": many(many(NUMBER))}))
+            ),
+            "usage": maybe(given(dict.fromkeys(_TOKENS, COUNT))),
+            "error": maybe(given({"type": TEXT, "message": TEXT, "code": maybe(TEXT)})),
+            "metadata": maybe(THING),
+            "callback_url": maybe(TEXT),
+            "deployment": maybe(TEXT),
+            "cost": said(maybe(NUMBER), "US dollars, null where no price is known."),
+            "attempts": many(_ATTEMPT),
+        }
+    ),
+}
+
+_ID = in_path("job_id", "The id of a job, `job_…`.")
+_LAST = header(
+    "Last-Event-ID",
+    {"type": "string", "pattern": "^[0-9]{1,18}$"},
+    "The id of the last event seen; what follows comes.",
+)
+
+OPERATIONS: Operations = {
+    ("POST", "/v1/jobs"): operation(
+        answer(ref("Job"), "Accepted, and durable."),
+        "404",
+        "409",
+        status=202,
+        parameters=(IDEMPOTENCY_KEY,),
+        request=body(ref("JobRequest"), {"model": "fast", "input": "Hello!"}),
+    ),
+    ("GET", "/v1/jobs/{job_id}"): operation(answer(ref("Job")), "404", parameters=(_ID,)),
+    ("POST", "/v1/jobs/{job_id}/cancel"): operation(answer(ref("Job")), "400", "404", parameters=(_ID,)),
+    ("GET", "/v1/jobs/{job_id}/stream"): operation(
+        stream(EVENTS, "The events start, part, delta, reset and end."), "400", "404", parameters=(_ID, _LAST)
+    ),
+}
