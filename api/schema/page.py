@@ -89,9 +89,14 @@ def _section(
     yield f"<h4>Example</h4><pre>{escape(_curl(document, address, method, path, operation))}</pre>"
     yield "<h4>Responses</h4><table>"
     for status, reply in operation["responses"].items():
-        shown = [f"<code>{escape(name)}</code> {_type(one['schema'])}" for name, one in reply["content"].items()]
+        shown = [f"<code>{escape(name)}</code> {_told(one['schema'])}" for name, one in reply["content"].items()]
         yield _row(status, "<br>".join(shown), reply["description"])
     yield "</table>"
+
+
+def _told(schema: dict[str, Any]) -> str:
+    """The type of an answer; of a stream, which has none, what is said of it."""
+    return _type(schema) or _prose(schema.get("description", ""))
 
 
 def _row(name: str, kind: str, description: str) -> str:
@@ -131,7 +136,7 @@ def _type(schema: dict[str, Any]) -> str:
         required = schema.get("required", ())
         names = [escape(name) + ("" if name in required else "?") for name in schema["properties"]]
         return "{" + ", ".join(f"<code>{name}</code>" for name in names) + "}"
-    return " ".join([str(schema.get("type", "anything")), *bounds])
+    return " ".join([str(schema.get("type", "")), *bounds])
 
 
 def _curl(document: dict[str, Any], address: str, method: str, path: str, operation: dict[str, Any]) -> str:

@@ -150,12 +150,15 @@ def answer(schema: Schema, description: str = "Done.") -> Operation:
 
 def streamed(reply: Operation, media_type: str, description: str) -> Operation:
     """The answer, or in its place a stream."""
-    return {**reply, "content": {**reply["content"], media_type: {"schema": said(TEXT, description)}}}
+    return {**reply, "content": {**reply["content"], **stream(media_type, description)["content"]}}
 
 
 def stream(media_type: str, description: str) -> Operation:
-    """An answer that is no JSON document."""
-    return {"description": description, "content": {media_type: {"schema": TEXT}}}
+    """An answer that is no JSON document.
+
+    Its schema has no type: in a stream, some readers take it for the schema of one event, others for that of all.
+    """
+    return {"description": description, "content": {media_type: {"schema": {"description": description}}}}
 
 
 def operation(
