@@ -95,6 +95,12 @@ def test_inspect_response(wire: httpx.Client, model: str, more: dict[str, Any]):
     assert response.usage.total_tokens > 0
 
 
+@pytest.mark.parametrize("model", CHAT_MODELS)
+def test_inspect_asks_first_whether_thoughts_can_be_summarised(wire: httpx.Client, model: str):
+    asked = {"model": model, "input": "Please say 'hello, world'", "reasoning": {"effort": "low", "summary": "auto"}}
+    assert Response.model_validate(post(wire, "/v1/responses", asked)).status == "completed"
+
+
 def test_inspect_background_is_polled_though_not_stored(wire: httpx.Client):
     created = Response.model_validate(post(wire, "/v1/responses", inspect_response("fast", background=True)))
     assert created.status in ("queued", "in_progress", "completed")
