@@ -42,7 +42,8 @@ def inspect_message(**more: Any) -> dict[str, Any]:
         "model": "claude",
         "max_tokens": 32000,
         "system": [{"type": "text", "text": "Be brief.", "cache_control": CACHED}],
-        "messages": [{"role": "user", "content": [{"type": "text", "text": QUESTION, "cache_control": CACHED}]}],
+        "messages": [{"role": "user", "content": QUESTION}],
+        "cache_control": CACHED,
         "tools": [],
     } | more
 
@@ -94,6 +95,12 @@ def test_inspect_response(wire: httpx.Client, model: str, more: dict[str, Any]):
     assert response.usage.total_tokens > 0
 
 
+@pytest.mark.parametrize("model", CHAT_MODELS)
+def test_inspect_asks_first_whether_thoughts_can_be_summarised(wire: httpx.Client, model: str):
+    asked = {"model": model, "input": "Please say 'hello, world'", "reasoning": {"effort": "low", "summary": "auto"}}
+    assert Response.model_validate(post(wire, "/v1/responses", asked)).status == "completed"
+
+
 def test_inspect_background_is_polled_though_not_stored(wire: httpx.Client):
     created = Response.model_validate(post(wire, "/v1/responses", inspect_response("fast", background=True)))
     assert created.status in ("queued", "in_progress", "completed")
@@ -143,12 +150,7 @@ def test_inspect_batch(wire: httpx.Client, endpoint: str):
     files = {"file": ("tmpk2x9w3_1.jsonl", text, "application/octet-stream")}
     sent = wire.post("/v1/files", data={"purpose": "batch"}, files=files)
     file = FileObject.model_validate(sent.json())
-    made = {
-        "input_file_id": file.id,
-        "endpoint": endpoint,
-        "completion_window": "24h",
-        "metadata": {"description": "Batch job of inspect_ai"},
-    }
+    made = {"completion_window": "24h", "endpoint": endpoint, "input_file_id": file.id}
     created = Batch.model_validate(post(wire, "/v1/batches", made))
     ended = ("completed", "failed", "expired", "cancelled")
     batch = Batch.model_validate(until(wire, f"/v1/batches/{created.id}", lambda b: b["status"] in ended))
@@ -170,8 +172,9 @@ def test_inspect_batch(wire: httpx.Client, endpoint: str):
 def test_inspect_message_with_cache_marks_and_no_tools(stack: Stack, header: str):
     shown_key = {"x-api-key": KEY} if header == "x-api-key" else {"authorization": f"Bearer {KEY}"}
     with httpx.Client(base_url=stack.url, timeout=60, headers=shown_key) as wire:
-        plain = Message.model_validate(post(wire, "/v1/messages", inspect_message(), **INSPECT))
-        found = [data for _, data in events(wire, "/v1/messages", inspect_message(stream=True, cache_control=CACHED))]
+        marked = [{"role": "user", "content": [{"type": "text", "text": QUESTION, "cache_control": CACHED}]}]
+        plain = Message.model_validate(post(wire, "/v1/messages", inspect_message(messages=marked), **INSPECT))
+        found = [data for _, data in events(wire, "/v1/messages", inspect_message(stream=True))]
     assert [(block.type, block.text) for block in plain.content if block.type == "text"] == [("text", ANSWER)]
     assert (plain.stop_reason, plain.model) == ("end_turn", "claude")
     Message.model_validate(found[0]["message"])
