@@ -69,7 +69,7 @@ _SAMPLING: dict[str, Schema] = {
     "fallback": FALLBACK,
 }
 MESSAGE = taken(
-    {"role": words("system", "developer", "user", "assistant", "tool", "function")},
+    {"role": words("system", "developer", "user", "assistant", "tool")},
     {
         "content": either(TEXT, many(taken({"type": TEXT}, {"text": TEXT, "image_url": THING, "file": THING}))),
         "name": TEXT,

@@ -1,5 +1,7 @@
 """Penstock's own jobs."""
 
+from typing import get_args
+
 from api.schema.chat import CHAT_OPTIONS
 from api.schema.shapes import (
     COUNT,
@@ -30,6 +32,7 @@ from api.schema.shapes import (
     taken,
     words,
 )
+from penstock.rules.lifecycle import JobState
 
 _REQUEST = taken(
     {"model": FILLED},
@@ -78,7 +81,7 @@ SCHEMAS: dict[str, Schema] = {
         {
             "id": TEXT,
             "object": kind("job"),
-            "status": words("pending", "running", "waiting", "succeeded", "failed", "expired", "cancelled"),
+            "status": words(*get_args(JobState)),
             "model": TEXT,
             "created_at": TIME,
             "started": FLAG,
