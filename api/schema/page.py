@@ -13,7 +13,7 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:0 auto;padding:1.
 background:light-dark(#fff,#15181c);color:light-dark(#1a1d21,#e4e7eb)}
 a{color:var(--accent)}code,pre{font:13px/1.45 ui-monospace,monospace}
 pre{background:var(--soft);padding:.7rem;border-radius:6px;overflow-x:auto}
-nav ul{columns:2;list-style:none;padding:0}nav li{break-inside:avoid}
+nav ul{columns:2;list-style:none;padding:0}nav li{break-inside:avoid;overflow-wrap:anywhere}
 h2{border-bottom:2px solid var(--line);margin-top:2.5rem;padding-bottom:.2rem;text-transform:capitalize}
 h3{margin:2rem 0 .3rem;font:600 15px ui-monospace,monospace;overflow-wrap:anywhere}
 h3 b{color:var(--accent);display:inline-block;min-width:4rem}h4{margin:.9rem 0 .2rem}
