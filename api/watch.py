@@ -57,7 +57,9 @@ class Watch:
             StopAsyncIteration: the stream is over.
         """
         try:
-            entry = await asyncio.wait_for(self._entries.get(), patience)
+            # not `wait_for`: see `Subscription._live`
+            async with asyncio.timeout(patience):
+                entry = await self._entries.get()
         except TimeoutError:
             return None
         if entry is None:

@@ -89,7 +89,9 @@ class Subscription:
         """Published entries until nothing comes for a while."""
         while True:
             try:
-                epoch, worker, first, values = await asyncio.wait_for(self.queue.get(), LOOK_SECONDS)
+                # not `wait_for`: until Python 3.12 that makes a task for every entry of every reader
+                async with asyncio.timeout(LOOK_SECONDS):
+                    epoch, worker, first, values = await self.queue.get()
             except TimeoutError:
                 return
             if (epoch, worker) != self._owner:
