@@ -143,6 +143,8 @@ class StreamReader:
         self._pubsub: Any = redis.pubsub(ignore_subscribe_messages=True)
         self._subscriptions: dict[str, set[Subscription]] = {}
         self._changed = asyncio.Event()
+        #: orders to the connection are given one by one: two that find none would open one each, and one be unread
+        self._ordering = asyncio.Lock()
 
     @contextlib.asynccontextmanager
     async def subscribe(self, job_id: UUID, ask_owner: AskOwner) -> AsyncIterator[Subscription]:
@@ -154,7 +156,8 @@ class StreamReader:
         try:
             try:
                 if len(listeners) == 1:
-                    await self._pubsub.subscribe(name)
+                    async with self._ordering:
+                        await self._pubsub.subscribe(name)
                 await self._redis.set(wanted_key(job_id), b"1", ex=_WANTED_SECONDS)
             except (RedisError, OSError):
                 _log.warning("streams: Redis is away, waiting on Postgres", job=job_id.hex)
@@ -165,7 +168,8 @@ class StreamReader:
             if not listeners and self._subscriptions.get(name) is listeners:
                 del self._subscriptions[name]
                 with contextlib.suppress(RedisError, OSError):
-                    await self._pubsub.unsubscribe(name)
+                    async with self._ordering:
+                        await self._pubsub.unsubscribe(name)
 
     async def run(self) -> None:
         """Hand published entries to their subscribers, until cancelled."""
@@ -173,6 +177,9 @@ class StreamReader:
             if not self._subscriptions:
                 self._changed.clear()
                 await self._changed.wait()
+            if not self._pubsub.subscribed and not await self._resubscribe(lost=False):
+                await asyncio.sleep(0.5)
+                continue
             try:
                 message = await self._pubsub.get_message(timeout=5.0)
                 if message is not None:
@@ -180,7 +187,7 @@ class StreamReader:
             except (RedisError, OSError) as error:
                 _log.warning("streams: lost the connection to Redis", error=type(error).__name__)
                 await asyncio.sleep(0.5)
-                await self._resubscribe()
+                await self._resubscribe(lost=True)
 
     async def close(self) -> None:
         """Close the pub/sub connection."""
@@ -191,10 +198,18 @@ class StreamReader:
         for subscription in self._subscriptions.get(name, ()):
             subscription.queue.put_nowait(item)
 
-    async def _resubscribe(self) -> None:
-        with contextlib.suppress(RedisError, OSError):
-            await self._pubsub.aclose()
-        self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
-        if self._subscriptions:
-            with contextlib.suppress(RedisError, OSError):
-                await self._pubsub.subscribe(*self._subscriptions)
+    async def _resubscribe(self, *, lost: bool) -> bool:
+        """Listen anew where nobody listens: the connection is `lost`, or the first order on it failed.
+
+        Returns:
+            Whether the connection can be read now; reading one without an order is an error that ends the reader.
+        """
+        async with self._ordering:
+            if lost or not self._pubsub.subscribed:
+                with contextlib.suppress(RedisError, OSError):
+                    await self._pubsub.aclose()
+                self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
+                if self._subscriptions:
+                    with contextlib.suppress(RedisError, OSError):
+                        await self._pubsub.subscribe(*self._subscriptions)
+            return bool(self._pubsub.subscribed)
