@@ -21,14 +21,12 @@ async def json_object(request: Request) -> dict[str, Any]:
         InvalidRequest: it is not a JSON object, or one nested too deeply.
         PayloadTooLarge: it is larger than `MAX_BODY_BYTES`.
     """
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
-        raise _too_large()
+    check_declared_length(request, MAX_BODY_BYTES)
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
         if len(data) > MAX_BODY_BYTES:
-            raise _too_large()
+            raise too_large(MAX_BODY_BYTES)
     try:
         value = loads(bytes(data))
     except ValueError:
@@ -42,8 +40,26 @@ async def json_object(request: Request) -> dict[str, Any]:
     return value
 
 
-def _too_large() -> PayloadTooLarge:
-    return PayloadTooLarge(f"The request is larger than the limit of {MAX_BODY_BYTES} bytes.")
+def check_declared_length(request: Request, most: int) -> None:
+    """Refuse a body before it is sent, where its length is told.
+
+    Raises:
+        PayloadTooLarge: it is said to have more than `most` bytes.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and (len(declared) > 18 or int(declared) > most):
+        raise too_large(most)
+
+
+def too_large(most: int) -> PayloadTooLarge:
+    """The error for a body of more than `most` bytes."""
+    return PayloadTooLarge(f"The request is larger than the limit of {most} bytes.")
+
+
+def wants_usage(body: dict[str, Any]) -> bool:
+    """Whether OpenAI's `stream_options` ask for a last chunk with the usage."""
+    options = body.get("stream_options")
+    return isinstance(options, dict) and bool(options.get("include_usage"))
 
 
 def query_integer(request: Request, name: str, default: int | None, *, low: int, high: int) -> int | None:

@@ -15,18 +15,29 @@ from load.engine import ROOT, BenchFailed
 
 
 @contextmanager
-def provider(*options: str) -> Iterator[str]:
-    """Start one with these options of `penstock simulate`; gives its address."""
-    command = [sys.executable, "-m", "cli.main", "simulate", "--port", "0", *options]
+def started(module: str, *arguments: str) -> Iterator[str]:
+    """Run a Python module that prints the address it serves at, and end it; gives the address.
+
+    Raises:
+        BenchFailed: it printed none.
+    """
+    command = [sys.executable, "-m", module, *arguments]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         found = re.search(r"http://\S+", process.stdout.readline())
         if found is None:
-            raise BenchFailed("the simulator did not start")
+            raise BenchFailed(f"{module} did not start")
         try:
             yield found[0]
         finally:
             process.send_signal(signal.SIGTERM)
+
+
+@contextmanager
+def provider(*options: str) -> Iterator[str]:
+    """A simulated provider with these options of `penstock simulate`; gives its address."""
+    with started("cli.main", "simulate", "--port", "0", *options) as url:
+        yield url
 
 
 def stats(url: str) -> dict[str, Any]:

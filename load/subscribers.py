@@ -9,15 +9,11 @@ reader's read, all on one machine: worker, Redis and API are in it, and the read
 
 import argparse
 import asyncio
-import re
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +25,7 @@ from rich.table import Table
 
 from load import report
 from load.engine import ADMIN_KEY, ROOT, BenchFailed, Penstock
+from load.simulated import started
 
 _MODEL = "timed"
 #: readers are all there before the first delta comes
@@ -57,21 +54,6 @@ class Result:
     p95: float
     p99: float
     api_cores: float
-
-
-@contextmanager
-def provider(chunks: int, per_second: float) -> Iterator[str]:
-    """The provider in a process of its own; gives its address."""
-    command = [sys.executable, "-m", "load.timed_provider", str(chunks), str(per_second), str(_SETTLE_SECONDS)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        found = re.search(r"http://\S+", process.stdout.readline())
-        if found is None:
-            raise BenchFailed("the provider did not start")
-        try:
-            yield found[0]
-        finally:
-            process.terminate()
 
 
 async def read(session: aiohttp.ClientSession, url: str, seen: Reader) -> None:
@@ -133,7 +115,8 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="penstock-subscribers-"))
     folder.chmod(0o755)
     try:
-        with provider(options.chunks, options.per_second) as url:
+        arguments = (str(options.chunks), str(options.per_second), str(_SETTLE_SECONDS))
+        with started("load.timed_provider", *arguments) as url:
             config = {
                 "providers": {
                     "timed": {"wire_format": "openai", "base_url": f"{url}/v1", "api_key": "sk-timed-provider"}

@@ -28,6 +28,7 @@ from penstock.limits.quota import Quota
 from penstock.providers.deployments import Deployment, Deployments
 from penstock.providers.registry import make_providers
 from penstock.redis import Redis, connect
+from penstock.rules import prices
 from penstock.rules.context import require_fit, within_limits
 from penstock.rules.estimates import Calibration
 from penstock.settings import load_config, parse_config
@@ -279,8 +280,7 @@ class LLMGateway:
             result = await self._caller.complete(order, record, emit)
         finally:
             running.attempts += record.attempts
-        known = [attempt.cost for attempt in running.attempts if attempt.cost is not None]
-        cost = sum(known, Decimal(0)) if known else None
+        cost = prices.together(running.attempts)
         return CompletionResponse(deployment.name, result, cost, tuple(running.attempts))
 
 

@@ -10,10 +10,11 @@ from fastapi.responses import Response, StreamingResponse
 
 from api.anthropic.pages import PageQuery, page_of
 from api.auth import authenticate
+from api.bodies import check_declared_length
 from api.origins import client_origin
 from api.replies import json_reply
 from api.services import Services
-from penstock.errors import InvalidRequest, NotFound, PayloadTooLarge, Unavailable
+from penstock.errors import InvalidRequest, NotFound, Unavailable
 from penstock.ids import parse_id, public_id
 from penstock.store import batches as rows
 from penstock.store import message_batches as store
@@ -36,9 +37,7 @@ async def create(request: Request) -> Response:
     principal = await authenticate(request)
     services: Services = request.app.state.services
     limits = services.settings.config.batches
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and len(declared) < 19 and int(declared) > limits.max_message_bytes:
-        raise PayloadTooLarge(f"The request is larger than the limit of {limits.max_message_bytes} bytes.")
+    check_declared_length(request, limits.max_message_bytes)
     batch = await message_batches.create(services.database, principal.tenant_id, request.stream(), limits)
     try:
         await services.doorbell.ring_ingest(batch.id)

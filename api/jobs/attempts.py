@@ -3,17 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+from penstock.rules import prices
 from penstock.store.attempts import AttemptRow
 
 
 def render_attempts(rows: Sequence[AttemptRow]) -> dict[str, Any]:
     """The fields `cost` and `attempts` of a job. Money is in US dollars, null where no price is known."""
-    used = [row for row in rows if row.input_tokens or row.output_tokens]
-    known = [row.cost for row in used if row.cost is not None]
-    return {
-        "cost": float(sum(known)) if used and len(known) == len(used) else None,
-        "attempts": [_attempt(row) for row in rows],
-    }
+    cost = prices.together(rows)
+    return {"cost": float(cost) if cost is not None else None, "attempts": [_attempt(row) for row in rows]}
 
 
 def _attempt(row: AttemptRow) -> dict[str, Any]:

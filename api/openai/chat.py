@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.auth import authenticate
-from api.bodies import json_object
+from api.bodies import json_object, wants_usage
 from api.foreground import ForegroundStream, answer
 from api.replies import event_stream, json_reply
 from api.services import Services
@@ -24,9 +24,7 @@ async def create(request: Request) -> Response:
     if not body.get("stream"):
         facts = await answer(services, request, principal, DIALECT, body)
         return json_reply(openai_chat.render(facts))
-    options = body.get("stream_options")
-    include_usage = isinstance(options, dict) and bool(options.get("include_usage"))
     foreground = ForegroundStream(services, request, principal)
-    stream = openai_chat.ChatStream(await foreground.open(DIALECT, body), include_usage=include_usage)
+    stream = openai_chat.ChatStream(await foreground.open(DIALECT, body), include_usage=wants_usage(body))
     frames = foreground.frames(stream.open, stream.event, stream.close, on_lost=stream.interrupted)
     return event_stream(frames)

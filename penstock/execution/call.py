@@ -106,12 +106,8 @@ class CallRecord:
 
     @property
     def cost(self) -> Decimal | None:
-        """The known costs together, None when none is known or that of an answer is not."""
-        answered = [attempt for attempt in self.attempts if attempt.outcome == "succeeded"]
-        known = [attempt.cost for attempt in self.attempts if attempt.cost is not None]
-        if not known or any(attempt.cost is None for attempt in answered):
-            return None
-        return sum(known, Decimal(0))
+        """Of the attempts together, None where it is not known."""
+        return prices.together(self.attempts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,10 @@ a list has a price of their own for them, it is used.
 """
 
 import time
+from collections.abc import Iterable
 from decimal import Decimal
 from functools import lru_cache
+from typing import Protocol
 
 import genai_prices
 from genai_prices.types import ModelPrice
@@ -17,6 +19,32 @@ from penstock.configuration import Price
 _MILLION = Decimal(1_000_000)
 #: a list price is looked up anew after so many seconds: some change by the hour
 _LOOK_UP_SECONDS = 600
+
+
+class Priced(Protocol):
+    """An upstream call that has ended."""
+
+    @property
+    def outcome(self) -> str:
+        """`succeeded`, or how it ended instead."""
+        ...
+
+    @property
+    def cost(self) -> Decimal | None:
+        """In US dollars, None when no price is known."""
+        ...
+
+
+def together(calls: Iterable[Priced]) -> Decimal | None:
+    """The known costs together, None when none is known or that of an answer is not."""
+    known = Decimal(0)
+    found = False
+    for call in calls:
+        if call.cost is not None:
+            known, found = known + call.cost, True
+        elif call.outcome == "succeeded":
+            return None
+    return known if found else None
 
 
 def cost(

@@ -110,8 +110,8 @@ def _checked(number: int, value: dict[str, Any], endpoint: str, models: Containe
             )
     try:
         raw = dumps(body)
-    except (ValueError, RecursionError):
-        message = "This line holds a number that is out of range, or is nested too deeply."
+    except ValueError:
+        message = "This line holds a number that is out of range."
         return LineError("invalid_json_line", message, number)
     return BatchLine(number, custom_id, model, others, body, raw)
 

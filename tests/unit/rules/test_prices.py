@@ -1,12 +1,13 @@
 """What an answer costs."""
 
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 
 from penstock.completion.usage import Usage
 from penstock.configuration import Price
-from penstock.rules.prices import cost
+from penstock.rules.prices import cost, together
 
 USED = Usage(input_tokens=1_000_000, output_tokens=100_000, cached_tokens=400_000, cache_write_tokens=100_000)
 
@@ -39,3 +40,22 @@ def test_list_prices_know_cached_tokens(discount: float) -> None:
     assert plain is not None
     assert cached is not None
     assert 0 < cached < plain
+
+
+@pytest.mark.parametrize(
+    ("calls", "cost_of_all"),
+    [
+        ([], None),
+        ([("failed", None)], None),
+        ([("succeeded", None)], None),
+        ([("failed", None), ("succeeded", 2)], 2),
+        ([("succeeded", 2), ("succeeded", 3)], 5),
+        ([("succeeded", 2), ("succeeded", None)], None),
+        ([("succeeded", 0)], 0),
+    ],
+)
+def test_an_answer_of_unknown_price_makes_the_whole_unknown(
+    calls: list[tuple[str, int | None]], cost_of_all: int | None
+) -> None:
+    rows = [SimpleNamespace(outcome=o, cost=None if c is None else Decimal(c)) for o, c in calls]
+    assert together(rows) == cost_of_all
