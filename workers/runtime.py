@@ -37,16 +37,33 @@ _log = structlog.get_logger()
 
 
 class _Running:
-    """A claimed job and the task that works on it; `end` is set when it is to be stopped."""
+    """A claimed job and the task that works on it; `end` is set when the job is to end as that."""
 
-    __slots__ = ("end", "job", "record", "stream", "task")
+    __slots__ = ("_stopped", "_task", "end", "job", "record", "stream")
 
     def __init__(self, job: ClaimedJob, stream: TokenStream | None) -> None:
         self.job = job
         self.record = CallRecord(job.id, job.epoch, job.failures)
         self.stream = stream
         self.end: JobState | None = None
-        self.task: asyncio.Task[None]
+        self._stopped = False
+        self._task: asyncio.Task[None] | None = None
+
+    def stop(self) -> None:
+        """Cancel its work. A task that is cancelled before its first step never runs, and would clear nothing away."""
+        self._stopped = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def begin(self) -> None:
+        """Called first by the task that works on it.
+
+        Raises:
+            asyncio.CancelledError: it was stopped before.
+        """
+        self._task = asyncio.current_task()
+        if self._stopped:
+            raise asyncio.CancelledError
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +117,9 @@ class WorkerRuntime:
             stream = self._writer.open(job.id, job.epoch) if job.id in wanted else None
             running = _Running(job, stream)
             self._running[job.id] = running
-            running.task = asyncio.create_task(self._run(running))
-            self._tasks.add(running.task)
-            running.task.add_done_callback(self._tasks.discard)
+            task = asyncio.create_task(self._run(running))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _wanted(self, claimed: Sequence[ClaimedJob]) -> set[UUID]:
         """The jobs whose answer is to be streamed: everything but bulk lines that nobody reads."""
@@ -130,6 +147,7 @@ class WorkerRuntime:
         """The end of a job; None when it goes on elsewhere or later."""
         job, record, stream = running.job, running.record, running.stream
         try:
+            running.begin()
             if stream:
                 stream.append(Started())
             return await self._pipeline.run(job, record, stream.append if stream else None)
@@ -180,7 +198,7 @@ class WorkerRuntime:
         running = self._running.get(job_id)
         if running is not None and running.end is None:
             running.end = end
-            running.task.cancel()
+            running.stop()
 
     def stop_batch(self, batch_id: UUID, end: JobState) -> None:
         """Close every running call of a batch."""
@@ -211,8 +229,10 @@ class WorkerRuntime:
         deadline = time.monotonic() + limit
         while self._running and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
+        if self._running:
+            _log.warning("calls were running still and are handed back", jobs=len(self._running))
         for running in list(self._running.values()):
-            running.task.cancel()
+            running.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._returns.flush()
         await self._commit.flush()

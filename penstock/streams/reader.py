@@ -31,6 +31,8 @@ from penstock.streams.entries import (
 #: seconds without news after which a reader looks by itself, in Postgres and in the buffer
 LOOK_SECONDS = 1.0
 _WANTED_SECONDS = 3600
+#: publications kept for a reader that is behind; more are read from the buffer again
+_WAITING_ENTRIES = 1000
 
 _log = structlog.get_logger()
 
@@ -57,9 +59,25 @@ class Subscription:
         self._redis = redis
         self._job_id = job_id
         self._ask_owner = ask_owner
-        self.queue: asyncio.Queue[_Item] = asyncio.Queue()
+        self._queue: asyncio.Queue[_Item] = asyncio.Queue(_WAITING_ENTRIES)
         self._owner: tuple[int, str] = (0, "")
         self._seen = 0
+
+    def put(self, item: _Item) -> None:
+        """Hand it what was published. Where its reader is far behind, what waits is dropped: the buffer has it."""
+        if self._queue.full():
+            while not self._queue.empty():
+                self._queue.get_nowait()
+        self._queue.put_nowait(item)
+
+    @property
+    def waiting(self) -> int:
+        """How many publications its reader has not taken yet."""
+        return self._queue.qsize()
+
+    async def get(self) -> _Item:
+        """The next of what was published."""
+        return await self._queue.get()
 
     async def entries(self) -> AsyncIterator[StreamEntry | Reset]:
         """Every entry once, in order, ending with `Ended`.
@@ -91,7 +109,7 @@ class Subscription:
             try:
                 # not `wait_for`: until Python 3.12 that makes a task for every entry of every reader
                 async with asyncio.timeout(LOOK_SECONDS):
-                    epoch, worker, first, values = await self.queue.get()
+                    epoch, worker, first, values = await self.get()
             except TimeoutError:
                 return
             if (epoch, worker) != self._owner:
@@ -196,7 +214,7 @@ class StreamReader:
     def _hand_out(self, name: str, data: bytes) -> None:
         item = read_publication(data)
         for subscription in self._subscriptions.get(name, ()):
-            subscription.queue.put_nowait(item)
+            subscription.put(item)
 
     async def _resubscribe(self, *, lost: bool) -> bool:
         """Listen anew where nobody listens: the connection is `lost`, or the first order on it failed.

@@ -8,9 +8,11 @@ from uuid import UUID
 import pytest
 from servers import Servers
 
+from penstock.completion.encoding import dumps
+from penstock.completion.events import PartDelta
 from penstock.ids import new_ids
 from penstock.redis import Redis, connect
-from penstock.streams.entries import channel, publication
+from penstock.streams.entries import Ended, buffer_key, channel, encode, publication
 from penstock.streams.reader import Owner, StreamReader, Subscription
 
 WORKER = UUID(int=1)
@@ -35,7 +37,7 @@ async def reader(redis: Redis, servers: Servers) -> AsyncIterator[StreamReader]:
 async def heard(subscription: Subscription) -> int:
     """The number of the next publication."""
     async with asyncio.timeout(10):
-        return (await subscription.queue.get())[2]
+        return (await subscription.get())[2]
 
 
 async def publish(redis: Redis, job_id: UUID, number: int) -> None:
@@ -67,11 +69,11 @@ async def test_it_listens_again_when_its_connection_was_cut(reader: StreamReader
         (before,) = await listeners(redis)
         await redis.client_kill_filter(_id=before)
         # what is published before it listens again is found in the buffer, which this test has not
-        async with asyncio.timeout(10):
-            while subscription.queue.empty():
-                await publish(redis, job, 2)
-                await asyncio.sleep(0.02)
-        assert await heard(subscription) == 2
+        hearing = asyncio.create_task(heard(subscription))
+        while not hearing.done():
+            await publish(redis, job, 2)
+            await asyncio.sleep(0.02)
+        assert await hearing == 2
         assert len(await listeners(redis)) == 1
 
 
@@ -81,3 +83,26 @@ async def test_a_channel_is_left_and_taken_again(reader: StreamReader, redis: Re
         async with reader.subscribe(job, nobody) as subscription:
             await publish(redis, job, number)
             assert await heard(subscription) == number
+
+
+async def test_a_reader_far_behind_holds_little_and_misses_nothing(redis: Redis, reader: StreamReader) -> None:
+    """What was dropped for it is read from the buffer when it comes round."""
+    slow, marker = new_ids(2)
+    deltas = 5_000
+
+    async def owner() -> Owner:
+        return Owner("running", 1, WORKER)
+
+    async with reader.subscribe(slow, owner) as subscription, reader.subscribe(marker, nobody) as other:
+        for number in range(1, deltas + 2):
+            value = encode(PartDelta(0, f"{number} ") if number <= deltas else Ended("succeeded"))
+            await redis.xadd(buffer_key(slow, 1, WORKER), {"d": dumps(value)}, id=f"{number}-0")
+            await redis.publish(channel(slow), publication(1, WORKER, number, [value]))
+            if number == 1:
+                entries = subscription.entries()
+                assert await anext(entries) == PartDelta(0, "1 ")
+        await publish(redis, marker, 1)
+        assert await heard(other) == 1, "everything before it was handed on"
+        assert subscription.waiting < deltas / 2
+        rest = [entry async for entry in entries]
+    assert rest == [PartDelta(0, f"{number} ") for number in range(2, deltas + 1)] + [Ended("succeeded")]
