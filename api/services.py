@@ -1,6 +1,5 @@
 """What every route needs: made when the process starts, closed when it ends."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -50,7 +49,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     doorbell = Doorbell(broker.make_app(settings.broker_url, list(config.providers)))
     deployments = Deployments(config)
     quota = Quota(redis, SpentBy(database, deployments.upstreams()))
-    listening = asyncio.create_task(reader.run())
+    listening = tasks.essential(reader.run())
     tiers = {DEFAULT_TENANT: "unlimited", **{key.tenant: key.tier for key in config.keys}}
     await tenants.ensure_tenants(database, tiers)
     try:

@@ -1,7 +1,14 @@
-"""Ending asyncio tasks for good."""
+"""asyncio tasks that a process cannot do without, and ending tasks for good."""
 
 import asyncio
+import os
+import signal
+from collections.abc import Coroutine
 from typing import Any
+
+import structlog
+
+_log = structlog.get_logger()
 
 #: seconds after which a task that still runs is cancelled again: longer than what it may have to put in order
 _AGAIN_SECONDS = 1.0
@@ -19,3 +26,19 @@ async def end(*tasks: "asyncio.Future[Any]") -> None:
             task.cancel()
         _, rest = await asyncio.wait(running, timeout=_AGAIN_SECONDS)
         running = list(rest)
+
+
+def essential(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    """Start work that goes on until it is cancelled; an error in it ends the process in good order (SIGTERM).
+
+    A process whose reader or group commit has died looks alive and does nothing: its supervisor starts a new one.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    task.add_done_callback(_end_process)
+    return task
+
+
+def _end_process(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.critical("work that this process needs has failed; the process ends", exc_info=error)
+        os.kill(os.getpid(), signal.SIGTERM)

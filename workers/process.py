@@ -106,7 +106,7 @@ class WorkerProcess:
         self.ingest = Ingest(self._database, self._redis, deployments, config)
         hearing = orders.listen(self._redis, self.runtime, self._quota)
         for work in (writer.run(), commit.run(), returns.run(), hearing, self.runtime.beat(self._heart)):
-            self._background.append(self.loop.create_task(work))
+            self._background.append(tasks.essential(work))
 
     async def _finalize(self, batch_ids: frozenset[UUID]) -> None:
         for batch_id in batch_ids:
