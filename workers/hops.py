@@ -11,7 +11,7 @@ from penstock.errors import Unavailable
 from penstock.execution.pipeline import Hop
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
-from penstock.store import jobs
+from penstock.store import hops, jobs
 from penstock.store.database import Database
 from penstock.store.jobs import ClaimedJob
 from penstock.submission.doorbells import wake_dispatcher
@@ -59,6 +59,12 @@ class Hops:
 
     async def _commit(self, job: ClaimedJob, hop: Hop, worker_id: UUID) -> bool:
         flow_id = await self._flow_ids.of(hop.deployment, job.lane, job.tenant_id, job.tier)
-        return await jobs.hop(
-            self._database, worker_id, job.id, deployment=hop.deployment, flow_id=flow_id, fallback=hop.fallback
+        return await hops.hop(
+            self._database,
+            worker_id,
+            job.id,
+            deployment=hop.deployment,
+            flow_id=flow_id,
+            fallback=hop.fallback,
+            step=hop.step,
         )

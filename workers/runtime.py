@@ -14,11 +14,13 @@ from uuid import UUID
 
 import structlog
 
+from penstock.completion.step import RouteStep
 from penstock.errors import Unavailable
 from penstock.execution.call import CallRecord, Deferred, Interrupted
 from penstock.execution.pipeline import Hop, Pipeline, cancelled, failed
 from penstock.redis import Redis, RedisError
 from penstock.rules.lifecycle import JobState
+from penstock.store import hops as hop_store
 from penstock.store import jobs as job_store
 from penstock.store import workers as worker_store
 from penstock.store.database import Database
@@ -41,9 +43,9 @@ class _Running:
 
     __slots__ = ("_stopped", "_task", "end", "job", "record", "stream")
 
-    def __init__(self, job: ClaimedJob, stream: TokenStream | None) -> None:
+    def __init__(self, job: ClaimedJob, stream: TokenStream | None, earlier: Sequence[RouteStep]) -> None:
         self.job = job
-        self.record = CallRecord(job.id, job.epoch, job.failures)
+        self.record = CallRecord(job.id, job.epoch, job.failures, earlier=earlier)
         self.stream = stream
         self.end: JobState | None = None
         self._stopped = False
@@ -111,15 +113,27 @@ class WorkerRuntime:
         try:
             claimed = await job_store.claim(self._database, self.worker_id, deployment, lane, ids)
             wanted = await self._wanted(claimed)
+            earlier = await self._earlier(claimed)
         finally:
             self._permits.give(len(ids) - len(claimed))
         for job in claimed:
             stream = self._writer.open(job.id, job.epoch) if job.id in wanted else None
-            running = _Running(job, stream)
+            running = _Running(job, stream, earlier.get(job.id, ()))
             self._running[job.id] = running
             task = asyncio.create_task(self._run(running))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    async def _earlier(self, claimed: Sequence[ClaimedJob]) -> dict[UUID, list[RouteStep]]:
+        """What the routes of claimed jobs have answered before; while the database is away, ask again."""
+        on_their_way = [job.id for job in claimed if job.route_step]
+        while on_their_way:
+            try:
+                return await hop_store.steps_of(self._database, on_their_way)
+            except Unavailable as error:
+                _log.warning("steps: the database is away, trying again", error=str(error)[:200])
+                await asyncio.sleep(0.5)
+        return {}
 
     async def _wanted(self, claimed: Sequence[ClaimedJob]) -> set[UUID]:
         """The jobs whose answer is to be streamed: everything but bulk lines that nobody reads."""

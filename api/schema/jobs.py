@@ -68,6 +68,25 @@ _ATTEMPT = given(
     }
 )
 
+_ROUTING = given(
+    {
+        "route": TEXT,
+        "policy": TEXT,
+        "answered_by": TEXT,
+        "steps": many(
+            given(
+                {
+                    "deployment": TEXT,
+                    "accepted": FLAG,
+                    "confidence": maybe(NUMBER),
+                    "reason": TEXT,
+                    "cost": maybe(NUMBER),
+                }
+            )
+        ),
+    }
+)
+
 SCHEMAS: dict[str, Schema] = {
     # one of the two must be there, and a null is as good as nothing
     "JobRequest": {
@@ -93,6 +112,7 @@ SCHEMAS: dict[str, Schema] = {
             "error": maybe(given({"type": TEXT, "message": TEXT, "code": maybe(TEXT)})),
             "metadata": maybe(THING),
             "callback_url": maybe(TEXT),
+            "routing": said(maybe(_ROUTING), "What a route with a choice decided, and why."),
             "deployment": maybe(TEXT),
             "cost": said(maybe(NUMBER), "US dollars, null where no price is known."),
             "attempts": many(_ATTEMPT),

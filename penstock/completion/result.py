@@ -101,7 +101,7 @@ def joined(results: Sequence[CompletionResult]) -> CompletionResult:
         parts=tuple(parts),
         trace=tuple(trace),
         finish_reasons=tuple(reasons),
-        usage=Usage(*map(sum, zip(*(result.usage.to_json() for result in results), strict=True))),
+        usage=Usage.together(result.usage for result in results),
         stop_sequence=results[0].stop_sequence if len(results) == 1 else None,
         upstream_model=results[0].upstream_model,
     )

@@ -1,5 +1,6 @@
 """Tokens one completion used."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,11 @@ class Usage:
     def total_tokens(self) -> int:
         """Prompt and answer together."""
         return self.input_tokens + self.output_tokens
+
+    @classmethod
+    def together(cls, usages: "Iterable[Usage]") -> "Usage":
+        """The sum of several, each count by itself."""
+        return cls(*map(sum, zip(cls().to_json(), *(usage.to_json() for usage in usages), strict=True)))
 
     def to_json(self) -> list[int]:
         """The five counts, in the order of the fields."""

@@ -17,7 +17,7 @@ class JobFacts:
     `id`, `created_at`, `background`, `model` and `body` never change; streams are rendered from these and the events.
     `started` says whether a worker ever began: a job that went back to the backlog keeps it. `result` may hold part of
     an answer when the job failed, was cancelled or expired; `embeddings` stand in its place where the job asked for
-    these. `error` has the form of `errors.error_to_json`.
+    these. `error` has the form of `errors.error_to_json`. `routing` is as in `Outcome`.
     """
 
     id: uuid.UUID
@@ -31,6 +31,7 @@ class JobFacts:
     result: CompletionResult | None
     error: dict[str, Any] | None
     embeddings: EmbeddingResult | None = None
+    routing: dict[str, Any] | None = None
 
     @property
     def ended(self) -> bool:

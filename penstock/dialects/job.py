@@ -45,6 +45,7 @@ def render(facts: JobFacts) -> dict[str, Any]:
         "error": {name: failure[name] for name in ("type", "message", "code")} if failure else None,
         "metadata": facts.body.get("metadata"),
         "callback_url": facts.body.get("callback_url"),
+        "routing": facts.routing,
     }
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -21,6 +21,7 @@ from penstock.completion import (
     ResultBuilder,
 )
 from penstock.completion.characters import WholeCharacters
+from penstock.completion.step import RouteStep
 from penstock.completion.usage import Usage
 from penstock.configuration import LaneRetries
 from penstock.errors import (
@@ -94,20 +95,32 @@ class CallRecord:
     emitted: bool = False
     #: when the first chunk of the present attempt came (monotonic clock)
     first: float | None = None
-
-    @property
-    def usage(self) -> Usage:
-        """Of the attempts together: failed ones may have cost tokens too."""
-        return Usage(*map(sum, zip(*(attempt.usage.to_json() for attempt in self.attempts), strict=True)))
+    #: what its route's earlier steps answered
+    earlier: Sequence[RouteStep] = ()
 
     def first_token_ms(self, began: float) -> int | None:
         """Milliseconds from there to the first chunk of the present attempt, None where none came."""
         return int((self.first - began) * 1000) if self.first else None
 
     @property
-    def cost(self) -> Decimal | None:
-        """Of the attempts together, None where it is not known."""
+    def own_usage(self) -> Usage:
+        """Of the attempts of this claim together: failed ones may have cost tokens too."""
+        return Usage.together(attempt.usage for attempt in self.attempts)
+
+    @property
+    def own_cost(self) -> Decimal | None:
+        """Of the attempts of this claim together, None where it is not known."""
         return prices.together(self.attempts)
+
+    @property
+    def usage(self) -> Usage:
+        """Of all that led to the job's end: this claim's attempts and the route's earlier steps."""
+        return Usage.together([self.own_usage, *(step.usage for step in self.earlier)])
+
+    @property
+    def cost(self) -> Decimal | None:
+        """As `usage`, in US dollars, None where it is not known."""
+        return prices.together([*self.earlier, *self.attempts])
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,21 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 
 import structlog
 
-from penstock.completion import CompletionRequest, EmbeddingRequest
+from penstock.completion import CompletionRequest, CompletionResult, EmbeddingRequest
 from penstock.completion.encoding import loads
 from penstock.completion.outcome import Outcome
+from penstock.completion.step import RouteStep
 from penstock.configuration import Config
 from penstock.dialects import openai_responses, registry
 from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
 from penstock.errors import ModelNotFound, PenstockError, ProviderCircuitOpen, error_to_json
+from penstock.execution.accept import Escalation, Escalations
 from penstock.execution.call import Asked, Caller, CallRecord, Deferred, Emit, Interrupted, NextDeployment, Order
 from penstock.execution.prompts import complete_each
 from penstock.ids import public_id
@@ -28,20 +31,27 @@ _log = structlog.get_logger()
 
 
 class Hop(Exception):
-    """Raised when a job goes on at another deployment, with what it may fall back to after that."""
+    """Raised when a job goes on at another deployment, with what it may fall back to after that.
 
-    def __init__(self, deployment: str, fallback: list[str]) -> None:
+    `step` is what was answered here, when that is why.
+    """
+
+    def __init__(self, deployment: str, fallback: list[str], step: RouteStep | None = None) -> None:
         super().__init__(f"on to {deployment}")
         self.deployment = deployment
         self.fallback = fallback
+        self.step = step
 
 
 class Pipeline:
     """Turns claimed jobs into finished ones."""
 
-    def __init__(self, config: Config, deployments: Deployments, caller: Caller) -> None:
+    def __init__(
+        self, config: Config, deployments: Deployments, caller: Caller, escalations: Escalations | None = None
+    ) -> None:
         self._deployments = deployments
         self._caller = caller
+        self._escalations = escalations or {}
         #: a fleet has few tiers and many tenants; those at work are remembered
         self._tier: Callable[[str, str], tuple[TokenBucket, ...]] = lru_cache(maxsize=10_000)(
             lambda tenant, tier: tier_buckets(config, tenant, tier)
@@ -56,7 +66,11 @@ class Pipeline:
             Interrupted: its answer stopped after chunks of it were published.
         """
         try:
-            outcome = await self._answer(job, record, emit)
+            escalation = self._escalations.get(job.model)
+            if escalation is None:
+                outcome = await self._answer(job, record, emit)
+            else:
+                outcome = await self._escalated(escalation, job, record, emit)
         except (Deferred, Hop, Interrupted):
             raise
         except PenstockError as error:
@@ -82,6 +96,39 @@ class Pipeline:
             return Outcome(result=await self._caller.complete(orders[0], record, emit))
         except NextDeployment as failed:
             raise self.next_hop(job, failed.error) from failed
+
+    async def _escalated(
+        self, escalation: Escalation, job: ClaimedJob, record: CallRecord, emit: Emit | None
+    ) -> Outcome:
+        """The answer of a route's step, if it is accepted. It is streamed only then, so that none is taken back."""
+        onward = [name for name in job.fallback or () if self._deployments.get(name) is not None]
+        try:
+            outcome = await self._answer(job, record, None if onward else emit)
+        except PenstockError as error:
+            if not record.earlier:
+                raise
+            result, routing = escalation.best(record.earlier, job.deployment, error)
+            outcome = Outcome(result=result, routing=routing)
+        else:
+            if outcome.result is None:
+                return outcome
+            step = self._judged(escalation, job, record, outcome.result, last=not onward)
+            if not step.accepted:
+                chosen = next((name for name in onward if not self._caller.shut_for(name)), onward[0])
+                raise Hop(chosen, onward[onward.index(chosen) + 1 :], step)
+            outcome = replace(outcome, routing=escalation.explain([*record.earlier, step]))
+        if emit is not None and not record.emitted and outcome.result is not None:
+            for event in outcome.result.events():
+                emit(event)
+        return outcome
+
+    def _judged(
+        self, escalation: Escalation, job: ClaimedJob, record: CallRecord, result: CompletionResult, *, last: bool
+    ) -> RouteStep:
+        request = parse_body(job)
+        assert isinstance(request, CompletionRequest)  # embeddings have no completion to judge
+        spent = (record.own_usage, record.own_cost)
+        return escalation.step(request, job.deployment, result, record.earlier, spent=spent, last=last)
 
     def _order(self, job: ClaimedJob, request: Asked, deployment: Deployment, calls: int = 1) -> Order[Asked]:
         """The order for one of the job's `calls`."""
@@ -172,6 +219,7 @@ def _facts(job: ClaimedJob, state: JobState, outcome: Outcome) -> JobFacts:
         result=outcome.result,
         error=outcome.error,
         embeddings=outcome.embeddings,
+        routing=outcome.routing,
     )
 
 

@@ -52,7 +52,7 @@ async def stranded(connection: Connection, flows: Sequence[Flow], limit: int) ->
 
 
 async def move(connection: Connection, detours: Sequence[Detour]) -> int:
-    """Make jobs that `stranded` locked pending elsewhere, as `jobs.hop` does with a running one; returns how many."""
+    """Make jobs that `stranded` locked pending elsewhere, as `hops.hop` does with a running one; returns how many."""
     cursor = await connection.execute(
         f"""
         WITH moved AS (

@@ -49,7 +49,8 @@ class NewJob:
 class ClaimedJob:
     """A job this worker owns for this epoch.
 
-    `fallback` are the deployments left to ask, `failures` its failed attempts at the present one that count.
+    `fallback` are the deployments left to ask, `failures` its failed attempts at the present one that count,
+    `route_step` is how many steps of its route have answered before.
     """
 
     id: UUID
@@ -65,6 +66,7 @@ class ClaimedJob:
     tokens: int
     fallback: list[str] | None
     failures: int
+    route_step: int
     background: bool
     stream: bool
     created_at: datetime
@@ -179,8 +181,8 @@ async def claim(
                 WHERE id = ANY(ARRAY(SELECT id FROM wanted)) RETURNING *
             )
             SELECT c.id, c.epoch, c.tenant_id, coalesce(t.tier, 'unlimited') AS tier, c.batch_id, c.custom_id,
-                   c.dialect, c.model, c.lane, c.deployment, c.tokens, c.fallback, c.failures, c.background,
-                   c.stream, c.created_at, q.body
+                   c.dialect, c.model, c.lane, c.deployment, c.tokens, c.fallback, c.failures, c.route_step,
+                   c.background, c.stream, c.created_at, q.body
             FROM claimed c JOIN job_requests q ON q.job_id = c.id LEFT JOIN tenants t ON t.id = c.tenant_id
             """,
             {"ids": list(ids), "worker_id": worker_id, "deployment": deployment, "lane": lane},
@@ -225,41 +227,6 @@ async def give_up(database: Database, worker_id: UUID, failures: Mapping[UUID, i
         + f"{flows.HEADS} {flows.WAKE}",
         {"ids": list(failures), "failures": list(failures.values()), "worker_id": worker_id},
     )
-
-
-async def hop(
-    database: Database, worker_id: UUID, job_id: UUID, *, deployment: str, flow_id: int, fallback: list[str]
-) -> bool:
-    """Move a running job of this worker to another deployment, with what is left to fall back to.
-
-    A job with a client waiting goes into that deployment's queue, and its doorbell must be rung; another one joins the
-    backlog there. Its place in the order is what its age makes it: first.
-
-    Returns:
-        False when the job is this worker's no more.
-    """
-    row = await database.fetch_one(
-        """
-        WITH moved AS (
-            UPDATE jobs SET deployment = %(deployment)s, flow_id = %(flow_id)s, fallback = %(fallback)s, failures = 0,
-                state = CASE lane WHEN 'interactive' THEN 'queued' ELSE 'pending' END::job_state,
-                queued_at = CASE lane WHEN 'interactive' THEN now() END
-            WHERE id = %(id)s AND state = 'running' AND worker_id = %(worker_id)s
-            RETURNING flow_id, priority, id
-        ), """
-        + f"{flows.HEADS}, woken AS ({flows.WAKE})"
-        + """
-        SELECT count(*)::int AS moved FROM moved
-        """,
-        {
-            "id": job_id,
-            "worker_id": worker_id,
-            "deployment": deployment,
-            "flow_id": flow_id,
-            "fallback": fallback or None,
-        },
-    )
-    return bool(row and row["moved"])
 
 
 async def load(database: Database, tenant_id: str, job_id: UUID) -> JobRow | None:

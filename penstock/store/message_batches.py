@@ -145,6 +145,8 @@ async def purge(database: Database, limit: int) -> int:
             DELETE FROM job_requests WHERE job_id = ANY((SELECT list FROM ids)::uuid[])
         ), results AS (
             DELETE FROM job_results WHERE job_id = ANY((SELECT list FROM ids)::uuid[])
+        ), steps AS (
+            DELETE FROM route_steps WHERE job_id = ANY((SELECT list FROM ids)::uuid[])
         ), removed AS (
             DELETE FROM jobs WHERE id = ANY((SELECT list FROM ids)::uuid[])
         ), marked AS (

@@ -1,0 +1,104 @@
+"""What becomes of an answer on a route that escalates: it is accepted, or the next model is asked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+
+from penstock.completion import CompletionRequest, CompletionResult, Usage
+from penstock.completion.step import RouteStep
+from penstock.errors import PenstockError
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is thought of an answer; see `RouteStep`."""
+
+    accepted: bool
+    confidence: float | None
+    reason: str
+
+
+class Judge(Protocol):
+    """The judgement of one route."""
+
+    def __call__(
+        self, request: CompletionRequest, deployment: str, result: CompletionResult, earlier: Sequence[RouteStep]
+    ) -> Verdict:
+        """What is thought of the newest answer to `request`, beside those that were not accepted before it."""
+        ...
+
+
+#: asked when a route is at its end: there is nobody better to ask
+LAST = Verdict(accepted=True, confidence=None, reason="the last step of the route")
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """A route that asks the next model while an answer is not trusted, as long as `max_cost` (US dollars) allows."""
+
+    route: str
+    judge: Judge
+    max_cost: Decimal | None = None
+
+    def step(
+        self,
+        request: CompletionRequest,
+        deployment: str,
+        result: CompletionResult,
+        earlier: Sequence[RouteStep],
+        *,
+        spent: tuple[Usage, Decimal | None],
+        last: bool,
+    ) -> RouteStep:
+        """Judge the newest answer, which came for `spent`; on the `last` step it is accepted in any case."""
+        verdict = LAST if last else self.judge(request, deployment, result, earlier)
+        usage, cost = spent
+        if not verdict.accepted and self._exhausted(earlier, cost):
+            verdict = Verdict(True, verdict.confidence, f"{verdict.reason}; the budget of the route allows no more")
+        return RouteStep(
+            deployment=deployment,
+            result=result,
+            accepted=verdict.accepted,
+            confidence=verdict.confidence,
+            reason=verdict.reason,
+            usage=usage,
+            cost=cost,
+        )
+
+    def _exhausted(self, earlier: Sequence[RouteStep], cost: Decimal | None) -> bool:
+        """Whether the budget is used up. An unknown price counts nothing: it cannot be kept to."""
+        known = [price for price in (*(step.cost for step in earlier), cost) if price is not None]
+        return self.max_cost is not None and sum(known, Decimal()) >= self.max_cost
+
+    def best(
+        self, earlier: Sequence[RouteStep], deployment: str, error: PenstockError
+    ) -> tuple[CompletionResult, dict[str, Any]]:
+        """The answer to give when a later step failed, the most trusted one, and how it came to that.
+
+        It was paid for, and its owner is told that it was not trusted.
+        """
+        chosen = max(reversed(earlier), key=lambda step: step.confidence or 0.0)
+        failed = {
+            "deployment": deployment,
+            "accepted": False,
+            "confidence": None,
+            "reason": error.message,
+            "cost": None,
+        }
+        routing = self.explain(earlier)
+        return chosen.result, {**routing, "steps": [*routing["steps"], failed], "answered_by": chosen.deployment}
+
+    def explain(self, steps: Sequence[RouteStep]) -> dict[str, Any]:
+        """Which policy chose what and why, for the owner of the job."""
+        explained = [step.explain() for step in steps]
+        return {
+            "route": self.route,
+            "policy": "escalation",
+            "answered_by": steps[-1].deployment,
+            "steps": explained,
+        }
+
+
+#: the escalations of a configuration, by the name of their route
+Escalations = Mapping[str, Escalation]

@@ -1,0 +1,45 @@
+"""A job that goes on along its route takes along what was answered."""
+
+from decimal import Decimal
+
+from integration.store.test_jobs import POOL, add_jobs, take
+
+from penstock.completion.result import CompletionResult, ResultPart
+from penstock.completion.step import RouteStep
+from penstock.completion.usage import Usage
+from penstock.ids import new_id
+from penstock.store import flows, hops, jobs, workers
+from penstock.store.database import Database
+
+
+def answered(text: str, cost: str | None) -> RouteStep:
+    result = CompletionResult((ResultPart("text", text),), ((0, len(text), 0),), ("stop",), Usage(3, 4))
+    return RouteStep(POOL, result, False, 0.25, "unlike the other", Usage(3, 4), Decimal(cost) if cost else None)
+
+
+async def test_steps_are_kept_in_order_and_found_by_the_next_claim(database: Database):
+    worker, (job_id,) = new_id(), await add_jobs(database, 1)
+    await workers.register(database, worker, "bulk", "here", 1)
+    steps = [answered("first \u2028 é", "0.02"), answered("second", None)]
+    for number, step in enumerate(steps):
+        await take(database, 1)
+        (job,) = await jobs.claim(database, worker, POOL, "bulk", [job_id])
+        assert job.route_step == number
+        assert (await hops.steps_of(database, [job_id])).get(job_id, []) == steps[:number]
+        flow_id = await flows.ensure(database, POOL, "bulk", "team", 1.0)
+        assert await hops.hop(
+            database, worker, job_id, deployment=POOL, flow_id=flow_id, fallback=["model-b"], step=step
+        )
+    assert (await hops.steps_of(database, [job_id, new_id()])) == {job_id: steps}
+
+
+async def test_who_does_not_own_the_job_adds_nothing(database: Database):
+    worker, (job_id,) = new_id(), await add_jobs(database, 1)
+    await workers.register(database, worker, "bulk", "here", 1)
+    await take(database, 1)
+    await jobs.claim(database, worker, POOL, "bulk", [job_id])
+    flow_id = await flows.ensure(database, POOL, "bulk", "team", 1.0)
+    assert not await hops.hop(
+        database, new_id(), job_id, deployment=POOL, flow_id=flow_id, fallback=[], step=answered("x", "1")
+    )
+    assert await hops.steps_of(database, [job_id]) == {}
