@@ -235,16 +235,46 @@ _TIERS = {
 FallbackReason = Literal["unavailable", "rate_limited", "unauthorized", "content_policy", "invalid_request"]
 
 
+class AcceptConfig(_Section):
+    """When an escalating route trusts an answer, so that the next model is not asked.
+
+    An answer that is cut short, refused, empty, or not of the `pattern` (a regular expression found anywhere in it) or
+    of the JSON that was asked for, is never trusted. Beyond that one of the signals given here has to speak for it:
+    `agreement`, the same answer as an earlier step's, compared as that kind of task; `min_probability`, of its tokens
+    on geometric average.
+    """
+
+    agreement: Literal["exact", "text", "numeric", "choice", "json"] | None = None
+    min_probability: Annotated[float | None, Field(gt=0, le=1)] = None
+    pattern: str | None = None
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from error
+        return value
+
+
+#: these have no field for the log probabilities of tokens
+_NO_LOGPROBS = frozenset({"anthropic", "bedrock"})
+
+
 class RouteConfig(_Section):
     """A name that stands for several models, in the order in which they are tried.
 
-    `fallback_on` says after which failures the next one is: `unavailable` (5xx, timeouts, broken connections, an open
-    breaker), `rate_limited` (a call with a client waiting finds no quota in time), `unauthorized` (our key there is
-    refused), `content_policy`, `invalid_request`.
+    `fallback`: the next one when one fails. `escalation`: also when its answer is not trusted (`accept`), while the
+    calls for a request have cost less than `max_cost`, in US dollars. `fallback_on` says after which failures the next
+    one is: `unavailable` (5xx, timeouts, broken connections, an open breaker), `rate_limited` (a call with a client
+    waiting finds no quota in time), `unauthorized` (our key there is refused), `content_policy`, `invalid_request`.
     """
 
-    strategy: Literal["fallback"] = "fallback"
+    strategy: Literal["fallback", "escalation"] = "fallback"
     steps: Annotated[list[str], Field(min_length=1)]
+    accept: AcceptConfig = AcceptConfig()
+    max_cost: Annotated[float | None, Field(gt=0)] = None
     fallback_on: frozenset[FallbackReason] = frozenset({"unavailable", "rate_limited", "unauthorized"})
 
 
@@ -323,9 +353,19 @@ class Config(_Section):
             if key.tier not in self.tiers:
                 raise ValueError(f"keys[{index}].tier: there is no tier `{key.tier}`")
         for name, route in self.routes.items():
-            if name in self.models:
-                raise ValueError(f"routes.{name}: a model has this name already")
-            for index, step in enumerate(route.steps):
-                if step not in self.models:
-                    raise ValueError(f"routes.{name}.steps[{index}]: there is no model `{step}`")
+            self._check_route(name, route)
         return self
+
+    def _check_route(self, name: str, route: RouteConfig) -> None:
+        if name in self.models:
+            raise ValueError(f"routes.{name}: a model has this name already")
+        if route.strategy != "escalation" and (route.max_cost is not None or route.accept != AcceptConfig()):
+            raise ValueError(f"routes.{name}: `accept` and `max_cost` belong to `strategy: escalation`")
+        for index, step in enumerate(route.steps):
+            if step not in self.models:
+                raise ValueError(f"routes.{name}.steps[{index}]: there is no model `{step}`")
+            wire_format = self.providers[self.models[step].provider].wire_format
+            if route.accept.min_probability and index < len(route.steps) - 1 and wire_format in _NO_LOGPROBS:
+                raise ValueError(
+                    f"routes.{name}.accept.min_probability: the provider of `{step}` tells no token probabilities"
+                )

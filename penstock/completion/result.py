@@ -64,6 +64,17 @@ class CompletionResult:
             ends[index] = (at + size, token + tokens)
             yield PartDelta(index, part.text[at : at + size], part.logprobs[token : token + tokens])
 
+    def without_logprobs(self) -> "CompletionResult":
+        """The same answer, and how it grew, without the log probabilities of its tokens."""
+        parts = tuple(replace(part, logprobs=()) for part in self.parts)
+        begun: set[int] = set()
+        trace = []
+        for part, size, _ in self.trace:
+            if size or part not in begun:
+                trace.append((part, size, 0))
+            begun.add(part)
+        return replace(self, parts=parts, trace=tuple(trace))
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object; see `from_json`."""
         return {

@@ -9,6 +9,15 @@ from penstock.completion.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is thought of an answer: `confidence` is 0 to 1, None where no signal had anything to say."""
+
+    accepted: bool
+    confidence: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RouteStep:
     """What one step of a route answered, and what was thought of it.
 

@@ -1,22 +1,15 @@
 """What becomes of an answer on a route that escalates: it is accepted, or the next model is asked."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Protocol
 
 from penstock.completion import CompletionRequest, CompletionResult, Usage
-from penstock.completion.step import RouteStep
+from penstock.completion.step import RouteStep, Verdict
+from penstock.configuration import Config
 from penstock.errors import PenstockError
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is thought of an answer; see `RouteStep`."""
-
-    accepted: bool
-    confidence: float | None
-    reason: str
+from penstock.routing.judges import ConfiguredJudge
 
 
 class Judge(Protocol):
@@ -40,6 +33,15 @@ class Escalation:
     route: str
     judge: Judge
     max_cost: Decimal | None = None
+    reads_logprobs: bool = False
+
+    def asking(self, request: CompletionRequest) -> CompletionRequest:
+        """The request with what the judge wants to see beside the answer."""
+        return replace(request, logprobs=True) if self.reads_logprobs else request
+
+    def as_asked(self, request: CompletionRequest, result: CompletionResult) -> CompletionResult:
+        """The answer without what only the judge had asked for."""
+        return result if request.logprobs else result.without_logprobs()
 
     def step(
         self,
@@ -72,7 +74,7 @@ class Escalation:
         return self.max_cost is not None and sum(known, Decimal()) >= self.max_cost
 
     def best(
-        self, earlier: Sequence[RouteStep], deployment: str, error: PenstockError
+        self, request: CompletionRequest, earlier: Sequence[RouteStep], deployment: str, error: PenstockError
     ) -> tuple[CompletionResult, dict[str, Any]]:
         """The answer to give when a later step failed, the most trusted one, and how it came to that.
 
@@ -87,7 +89,11 @@ class Escalation:
             "cost": None,
         }
         routing = self.explain(earlier)
-        return chosen.result, {**routing, "steps": [*routing["steps"], failed], "answered_by": chosen.deployment}
+        return self.as_asked(request, chosen.result), {
+            **routing,
+            "steps": [*routing["steps"], failed],
+            "answered_by": chosen.deployment,
+        }
 
     def explain(self, steps: Sequence[RouteStep]) -> dict[str, Any]:
         """Which policy chose what and why, for the owner of the job."""
@@ -100,5 +106,15 @@ class Escalation:
         }
 
 
-#: the escalations of a configuration, by the name of their route
-Escalations = Mapping[str, Escalation]
+def escalations(config: Config) -> dict[str, Escalation]:
+    """The escalating routes of a configuration, by name."""
+    return {
+        name: Escalation(
+            name,
+            ConfiguredJudge(route.accept),
+            Decimal(str(route.max_cost)) if route.max_cost is not None else None,
+            reads_logprobs=route.accept.min_probability is not None,
+        )
+        for name, route in config.routes.items()
+        if route.strategy == "escalation"
+    }

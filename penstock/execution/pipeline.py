@@ -2,12 +2,11 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 
 import structlog
 
-from penstock.completion import CompletionRequest, CompletionResult, EmbeddingRequest
+from penstock.completion import CompletionRequest, EmbeddingRequest
 from penstock.completion.encoding import loads
 from penstock.completion.outcome import Outcome
 from penstock.completion.step import RouteStep
@@ -16,7 +15,7 @@ from penstock.dialects import openai_responses, registry
 from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
 from penstock.errors import ModelNotFound, PenstockError, ProviderCircuitOpen, error_to_json
-from penstock.execution.accept import Escalation, Escalations
+from penstock.execution.accept import Escalation, escalations
 from penstock.execution.call import Asked, Caller, CallRecord, Deferred, Emit, Interrupted, NextDeployment, Order
 from penstock.execution.prompts import complete_each
 from penstock.ids import public_id
@@ -46,12 +45,10 @@ class Hop(Exception):
 class Pipeline:
     """Turns claimed jobs into finished ones."""
 
-    def __init__(
-        self, config: Config, deployments: Deployments, caller: Caller, escalations: Escalations | None = None
-    ) -> None:
+    def __init__(self, config: Config, deployments: Deployments, caller: Caller) -> None:
         self._deployments = deployments
         self._caller = caller
-        self._escalations = escalations or {}
+        self._escalations = escalations(config)
         #: a fleet has few tiers and many tenants; those at work are remembered
         self._tier: Callable[[str, str], tuple[TokenBucket, ...]] = lru_cache(maxsize=10_000)(
             lambda tenant, tier: tier_buckets(config, tenant, tier)
@@ -66,11 +63,12 @@ class Pipeline:
             Interrupted: its answer stopped after chunks of it were published.
         """
         try:
+            request = parse_body(job)
             escalation = self._escalations.get(job.model)
-            if escalation is None:
-                outcome = await self._answer(job, record, emit)
+            if escalation is None or isinstance(request, EmbeddingRequest):
+                outcome = await self._answer(job, request, record, emit)
             else:
-                outcome = await self._escalated(escalation, job, record, emit)
+                outcome = await self._escalated(escalation, job, request, record, emit)
         except (Deferred, Hop, Interrupted):
             raise
         except PenstockError as error:
@@ -80,8 +78,9 @@ class Pipeline:
             return failed(job, record, PenstockError(f"Internal error ({type(error).__name__})."))
         return _finished(job, record, "succeeded", 200, outcome)
 
-    async def _answer(self, job: ClaimedJob, record: CallRecord, emit: Emit | None) -> Outcome:
-        request = parse_body(job)
+    async def _answer(
+        self, job: ClaimedJob, request: CompletionRequest | EmbeddingRequest, record: CallRecord, emit: Emit | None
+    ) -> Outcome:
         deployment = self._deployments.get(job.deployment)
         if deployment is None:
             raise ModelNotFound(job.model)
@@ -98,37 +97,37 @@ class Pipeline:
             raise self.next_hop(job, failed.error) from failed
 
     async def _escalated(
-        self, escalation: Escalation, job: ClaimedJob, record: CallRecord, emit: Emit | None
+        self,
+        escalation: Escalation,
+        job: ClaimedJob,
+        request: CompletionRequest,
+        record: CallRecord,
+        emit: Emit | None,
     ) -> Outcome:
         """The answer of a route's step, if it is accepted. It is streamed only then, so that none is taken back."""
         onward = [name for name in job.fallback or () if self._deployments.get(name) is not None]
+        asked = escalation.asking(request) if onward else request
         try:
-            outcome = await self._answer(job, record, None if onward else emit)
+            outcome = await self._answer(job, asked, record, None if onward else emit)
         except PenstockError as error:
             if not record.earlier:
                 raise
-            result, routing = escalation.best(record.earlier, job.deployment, error)
-            outcome = Outcome(result=result, routing=routing)
+            result, routing = escalation.best(request, record.earlier, job.deployment, error)
         else:
-            if outcome.result is None:
-                return outcome
-            step = self._judged(escalation, job, record, outcome.result, last=not onward)
+            assert outcome.result is not None  # a completion has one
+            spent = (record.own_usage, record.own_cost)
+            step = escalation.step(
+                request, job.deployment, outcome.result, record.earlier, spent=spent, last=not onward
+            )
             if not step.accepted:
                 chosen = next((name for name in onward if not self._caller.shut_for(name)), onward[0])
                 raise Hop(chosen, onward[onward.index(chosen) + 1 :], step)
-            outcome = replace(outcome, routing=escalation.explain([*record.earlier, step]))
-        if emit is not None and not record.emitted and outcome.result is not None:
-            for event in outcome.result.events():
+            result = escalation.as_asked(request, outcome.result)
+            routing = escalation.explain([*record.earlier, step])
+        if emit is not None and not record.emitted:
+            for event in result.events():
                 emit(event)
-        return outcome
-
-    def _judged(
-        self, escalation: Escalation, job: ClaimedJob, record: CallRecord, result: CompletionResult, *, last: bool
-    ) -> RouteStep:
-        request = parse_body(job)
-        assert isinstance(request, CompletionRequest)  # embeddings have no completion to judge
-        spent = (record.own_usage, record.own_cost)
-        return escalation.step(request, job.deployment, result, record.earlier, spent=spent, last=last)
+        return Outcome(result=result, routing=routing)
 
     def _order(self, job: ClaimedJob, request: Asked, deployment: Deployment, calls: int = 1) -> Order[Asked]:
         """The order for one of the job's `calls`."""

@@ -1,15 +1,16 @@
 """What becomes of an answer on a route that escalates."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.completion import CompletionRequest, CompletionResult, ResultPart, Usage
-from penstock.completion.step import RouteStep
+from penstock.completion import CompletionRequest, CompletionResult, PartDelta, ResultPart, Usage
+from penstock.completion.step import RouteStep, Verdict
 from penstock.errors import ProviderUnreachable
-from penstock.execution.accept import Escalation, Verdict
+from penstock.execution.accept import Escalation
 
 REQUEST = CompletionRequest(model="smart", messages=())
 SPENT = (Usage(5, 6), Decimal("0.25"))
@@ -60,7 +61,19 @@ def test_the_most_trusted_answer_stands_when_a_later_step_fails():
         step("c", confidence=0.4),
         step("d", confidence=None),
     ]
-    chosen, told = route.best(earlier, "strong", ProviderUnreachable("away"))
+    chosen, told = route.best(REQUEST, earlier, "strong", ProviderUnreachable("away"))
     assert chosen.text == "c"
     assert told["steps"][-1]["reason"] == "away"
     assert len(told["steps"]) == 5
+
+
+def test_what_only_the_judge_asked_for_is_taken_off_again():
+    tokens = ({"token": "a", "logprob": -0.5, "bytes": None, "top_logprobs": []},)
+    part = ResultPart("text", "ab", logprobs=tokens * 2)
+    seen = CompletionResult((part,), ((0, 0, 0), (0, 1, 1), (0, 0, 1), (0, 1, 0)), ("stop",), Usage(5, 6))
+    route = Escalation("smart", distrusts, reads_logprobs=True)
+    assert route.asking(REQUEST).logprobs
+    given = route.as_asked(REQUEST, seen)
+    assert given.parts == (ResultPart("text", "ab"),)
+    assert [event.text for event in given.events() if isinstance(event, PartDelta)] == ["a", "b"]
+    assert route.as_asked(replace(REQUEST, logprobs=True), seen) == seen

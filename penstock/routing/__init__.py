@@ -1,0 +1,1 @@
+"""Which model answers: policies, confidence in an answer, and when the next model is asked."""
