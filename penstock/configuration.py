@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from penstock.catalogue import Quirks, WireFormat, bedrock_url, quirks_of
+from penstock.policies import GuardConfig
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -302,6 +303,7 @@ class Config(_Section):
     webhooks: WebhooksConfig = WebhooksConfig()
     worker: WorkerConfig = WorkerConfig()
     batches: BatchesConfig = BatchesConfig()
+    guard: GuardConfig = GuardConfig()
 
     @field_validator("tiers")
     @classmethod
@@ -328,4 +330,12 @@ class Config(_Section):
             for index, step in enumerate(route.steps):
                 if step not in self.models:
                     raise ValueError(f"routes.{name}.steps[{index}]: there is no model `{step}`")
+        return self
+
+    @model_validator(mode="after")
+    def _guarded_models(self) -> "Config":
+        for index, rule in enumerate(self.guard.rules):
+            for name in rule.models:
+                if name not in self.models and name not in self.routes:
+                    raise ValueError(f"guard.rules[{index}].models: there is no model or route `{name}`")
         return self
