@@ -14,7 +14,7 @@ from penstock.guard.findings import Span, without_overlaps
 _EARLIER = r"(?:previous|prior|above|preceding|earlier|foregoing|former|existing|original|initial|system|your|all|any)"
 _RULES = (
     r"(?:instructions?|prompts?|rules?|guidelines?|directions?|commands?|orders?|context|training|programming"
-    r"|restrictions?|policies)"
+    r"|restrictions?|policies|filters?)"
 )
 _DROP = r"(?:ignore|disregard|forget|override|bypass|overlook|neglect|drop)"
 #: name, weight, pattern
@@ -56,7 +56,7 @@ _SIGNS: tuple[tuple[str, float, str], ...] = (
     (
         "reveal_prompt",
         1.0,
-        r"\b(?:reveal|show|print|repeat|output|display|tell|leak|dump|write)\b[^.\n]{0,40}\b(?:system"
+        r"\b(?:reveal|show|print|repeat|output|display|tell|leak|dump)\b[^.\n]{0,40}\b(?:system"
         r"|initial|hidden|secret|developer|original)\s+(?:prompt|instructions?|message)\b",
     ),
     (
@@ -113,7 +113,7 @@ _SIGNS: tuple[tuple[str, float, str], ...] = (
     ),
     (
         "role_token",
-        0.8,
+        1.0,
         r"<\|(?:im_start|im_end|system|endoftext|start_header_id|eot_id)\|>|\[/?INST\]|<</?SYS>>|(?:^"
         r"|\n)\s{0,4}#{2,4}\s*(?:system|instruction)s?\s*:",
     ),

@@ -18,7 +18,9 @@ from penstock.policies import PersonalDataKind
 _EMAIL = re.compile(
     r"(?<![\w.+%-])[\w+%-][\w.+%'-]{0,63}@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(?:[^\W\d_]{2,24}|xn--[a-z0-9-]{2,30})(?![\w@])"
 )
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
+#: before the user of an address on a server, which only looks like one of a person
+_IN_URL = re.compile(r"://[^\s/@]*$")
+_IBAN = re.compile(r"(?i)(?<![A-Z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Z0-9])")
 _CARD = re.compile(r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w]|[.-]\d)")
 #: ISO/IEC 7812: what the big networks' numbers begin with, and how long they are
 _NETWORKS = re.compile(
@@ -39,15 +41,18 @@ def _emails(text: str) -> Iterator[Span]:
     if "@" not in text:
         return
     for match in _EMAIL.finditer(text):
-        if ".." not in match[0]:
+        if ".." not in match[0] and not _IN_URL.search(text, max(match.start() - 100, 0), match.start()):
             yield Span(match.start(), match.end(), "email")
 
 
 def _ibans(text: str) -> Iterator[Span]:
     for match in _IBAN.finditer(text):
-        # words in capitals may follow: the country says how long it is, so shorter ends are tried
+        # words may follow: the country says how long it is, so shorter ends are tried
         for end in range(len(match[0]), 14, -1):
-            if match[0][end - 1] != " " and iban.is_valid(match[0][:end]) and not match[0][end : end + 1].isalnum():
+            if match[0][end - 1] == " " or match[0][end : end + 1].isalnum():
+                continue
+            # not the banks' own rules: lists of the banks there are get old
+            if iban.is_valid(match[0][:end], check_country=False):
                 yield Span(match.start(), match.start() + end, "iban")
                 break
 

@@ -26,7 +26,7 @@ _ROWS: tuple[tuple[str, tuple[str, ...], str], ...] = (
         ("aws", "AWS", "ecret"),
         r"(?i:aws.{0,20}|secret.?access.?key.{0,10})[=:\s\"']{1,5}(?P<secret>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
     ),
-    ("github_token", ("gh",), r"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59})\b"),
+    ("github_token", ("gh", "github_pat_"), r"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{40,255})\b"),
     ("gitlab_token", ("glpat-", "glrt-", "gldt-"), r"\bgl(?:pat|rt|dt)-[A-Za-z0-9_-]{20,}"),
     ("slack_token", ("xox", "xapp-"), r"\b(?:xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-\d-[A-Za-z0-9-]{20,})"),
     (
@@ -62,7 +62,7 @@ _ROWS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "url_password",
         ("://",),
-        r"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@?#\"'<>]{1,64}:(?P<secret>[^\s/@?#\"'<>]{3,128})@[A-Za-z0-9.\[-]",
+        r"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@?#\"'<>]{0,64}:(?P<secret>[^\s/@?#\"'<>]{3,128})@[A-Za-z0-9.\[-]",
     ),
     (
         "bearer_token",
@@ -71,15 +71,15 @@ _ROWS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ),
     (
         "password",
-        ("=", ":"),
+        ("=", ":", " is "),
         r"(?i:(?<![a-z])(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|auth[_-]?key"
-        r"|client[_-]?secret))['\"]?\s{0,3}(?::|=|:=|=>)\s{0,3}(?P<quote>['\"`]?)(?P<secret>[^\s'\"`,;<>(){}]{8,200})",
+        r"|client[_-]?secret))['\"]?(?:\s{0,3}(?::|=|:=|=>)\s{0,3}|\sis:?\s{1,2})(?P<quote>['\"`]?)(?P<secret>[^\s'\"`,;<>(){}]{8,200})",
     ),
 )
 _PATTERNS = tuple((kind, words, re.compile(pattern)) for kind, words, pattern in _ROWS)
 #: what stands where a secret would, in code and manuals
 _STAND_IN = re.compile(
-    r"(?i)\$|%[a-z(]|\*{3}|x{4}|\.{3}|your|example|placeholder|changeme|change_me|redacted|dummy|process\.env|getenv"
+    r"(?i)^\$|\$[{(]|^(?:password|passwd|pass|pw|secret)$|%[a-z(]|\*{3}|x{4}|\.{3}|your|example|placeholder|changeme|change_me|redacted|dummy|process\.env|getenv"
     r"|environ|secrets?\.|config\.|settings\.|self\.|\[[A-Z0-9_]+\]"
 )
 #: bits per character; words and names have less than a made-up password with digits in it
