@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from penstock.catalogue import Quirks, WireFormat, bedrock_url, quirks_of
+from penstock.policies import GuardConfig
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -244,7 +245,7 @@ class AcceptConfig(_Section):
     on geometric average.
     """
 
-    agreement: Literal["exact", "text", "numeric", "choice", "json"] | None = None
+    agreement: Literal["exact", "text", "numeric", "choice", "json", "literal"] | None = None
     min_probability: Annotated[float | None, Field(gt=0, le=1)] = None
     pattern: str | None = None
 
@@ -332,6 +333,7 @@ class Config(_Section):
     webhooks: WebhooksConfig = WebhooksConfig()
     worker: WorkerConfig = WorkerConfig()
     batches: BatchesConfig = BatchesConfig()
+    guard: GuardConfig = GuardConfig()
 
     @field_validator("tiers")
     @classmethod
@@ -369,3 +371,11 @@ class Config(_Section):
                 raise ValueError(
                     f"routes.{name}.accept.min_probability: the provider of `{step}` tells no token probabilities"
                 )
+
+    @model_validator(mode="after")
+    def _guarded_models(self) -> "Config":
+        for index, rule in enumerate(self.guard.rules):
+            for name in rule.models:
+                if name not in self.models and name not in self.routes:
+                    raise ValueError(f"guard.rules[{index}].models: there is no model or route `{name}`")
+        return self

@@ -4,7 +4,8 @@
     ├── ConfigError                what the operator wrote cannot be used
     ├── InvalidRequest  400        what the caller sent cannot be used
     │   ├── ModelNotFound  404
-    │   └── ContextTooLong
+    │   ├── ContextTooLong
+    │   └── GuardBlocked           the operator's guard does not let it pass
     ├── Unauthorized  401
     ├── Forbidden  403
     ├── NotFound  404
@@ -12,7 +13,9 @@
     ├── PayloadTooLarge  413
     ├── Unstorable                 a value that Postgres cannot hold
     ├── TierLimitExceeded  429     the caller's own tier has nothing left
+    ├── AnswerBlocked  422         the operator's guard does not let the answer pass
     ├── Unavailable  503           a part of Penstock is away; ask again
+    │   └── GuardUnavailable       a check of the guard has no verdict
     ├── JobCancelled               somebody asked for it
     ├── JobExpired                 its completion window closed
     └── ProviderError  502         an upstream call failed
@@ -84,6 +87,12 @@ class ContextTooLong(InvalidRequest):
     code = "context_length_exceeded"
 
 
+class GuardBlocked(InvalidRequest):
+    """Raised when a check of the guard blocks a request. The message names check and kind, never what was found."""
+
+    code = "guard_blocked"
+
+
 class Unauthorized(PenstockError):
     """Raised when the API key is missing, wrong, revoked or expired. Never quotes the key."""
 
@@ -141,6 +150,19 @@ class Unavailable(PenstockError):
     def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class GuardUnavailable(Unavailable):
+    """Raised when a check of the guard that must not be passed over could not be asked."""
+
+    code = "guard_unavailable"
+
+
+class AnswerBlocked(PenstockError):
+    """Raised when a check of the guard blocks an answer; it was paid for. Says why, never what was found."""
+
+    status = 422
+    code = "guard_blocked_answer"
 
 
 class JobCancelled(PenstockError):

@@ -4,14 +4,15 @@
         answer = await gateway.complete([{"role": "user", "content": "Why is the sky blue?"}], model="gpt-5-mini")
         print(answer.text, answer.cost)
 
-Limits, breakers, retries and fallback are those of the configuration. They are this process's own, unless a Redis is
-given that others share. Nothing is durable: that is what the service is for.
+Limits, breakers, retries, fallback and the guard are those of the configuration. They are this process's own, unless a
+Redis is given that others share. Nothing is durable: that is what the service is for.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, overload
@@ -22,6 +23,9 @@ from penstock.configuration import Config
 from penstock.dialects import openai_chat
 from penstock.errors import InvalidRequest, ProviderStreamBroken
 from penstock.execution.call import Caller, CallRecord, Emit, Interrupted, NextDeployment, Order
+from penstock.execution.guarded import guarded
+from penstock.guard.findings import Finding
+from penstock.guard.pipeline import Guard, Screened
 from penstock.ids import new_id
 from penstock.limits.buckets import DeploymentLimits, Scope
 from penstock.limits.quota import Quota
@@ -36,6 +40,8 @@ from penstock.store.attempts import Spent
 from penstock.store.finish import Attempt
 
 AUTO = "auto"
+#: the tenant for which the guard's rules are read: a library has no keys
+DEFAULT_TENANT = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +49,14 @@ class CompletionResponse:
     """One answer, and what it took.
 
     `model` is the configured model that answered; `cost` is in US dollars, None where no price is known; `attempts` are
-    the upstream calls, failed ones included.
+    the upstream calls, failed ones included; `findings` are the guard's.
     """
 
     model: str
     result: CompletionResult
     cost: Decimal | None
     attempts: tuple[Attempt, ...]
+    findings: tuple[Finding, ...] = ()
 
     @property
     def text(self) -> str:
@@ -128,6 +135,7 @@ class _Running:
     left: list[str]
     fallback_on: frozenset[str]
     attempts: list[Attempt] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
 
 class LLMGateway:
@@ -151,6 +159,7 @@ class LLMGateway:
         limits = {name: DeploymentLimits.of(self._config, name) for name in self._config.models}
         policies = {True: self._config.retries.interactive, False: self._config.retries.bulk}
         self._caller = Caller(self._providers, limits, self._quota, Calibration(), policies)
+        self._guard = Guard(self._config.guard)
 
     @classmethod
     def from_file(cls, path: str | Path, *, redis_url: str | None = None) -> Self:
@@ -171,6 +180,7 @@ class LLMGateway:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._guard.close()
         await self._quota.close()
         for provider in self._providers.values():
             await provider.close()
@@ -220,7 +230,7 @@ class LLMGateway:
             options: any other field of a chat completion: `temperature`, `tools`, `response_format`, …
 
         Raises:
-            InvalidRequest: a field cannot be used; `param` names it.
+            InvalidRequest: a field cannot be used, or the guard blocks the request; `param` names the field.
             PenstockError: why the last deployment failed. A stream raises it when it is read.
         """
         running = self._prepare(messages, model, fallback, max_tokens, options)
@@ -255,33 +265,45 @@ class LLMGateway:
         return names[0]
 
     async def _run(self, running: _Running, emit: Emit | None) -> CompletionResponse:
+        screened = await self._guard.screen(
+            running.request,
+            tenant=DEFAULT_TENANT,
+            model=running.request.model,
+            prompt="messages",
+            on_finding=running.findings.append,
+        )
         while True:
             deployment = self._deployments.get(running.left.pop(0))
             assert deployment is not None  # plans name configured models only
             try:
-                return await self._ask(running, deployment, emit)
+                return await self._ask(running, screened, deployment, emit)
             except NextDeployment as failed:
                 if not running.left:
                     raise failed.error from failed.error.__cause__
             except Interrupted as interrupted:
                 raise ProviderStreamBroken(interrupted.error.message) from interrupted.error
 
-    async def _ask(self, running: _Running, deployment: Deployment, emit: Emit | None) -> CompletionResponse:
-        require_fit(running.request, deployment.context)
+    async def _ask(
+        self, running: _Running, screened: Screened, deployment: Deployment, emit: Emit | None
+    ) -> CompletionResponse:
+        request = screened.request
+        assert isinstance(request, CompletionRequest)  # what is screened stays what it is
+        require_fit(request, deployment.context)
         record = CallRecord(new_id(), 0)
         order = Order(
-            request=within_limits(running.request, deployment.context, deployment.max_output),
+            request=within_limits(request, deployment.context, deployment.max_output),
             deployment=deployment,
             size=running.size,
             interactive=True,
             fallback_on=running.fallback_on if running.left else frozenset(),
+            mask=screened.mask,
         )
         try:
-            result = await self._caller.complete(order, record, emit)
+            result = await guarded(partial(self._caller.complete, order, record), screened, record, emit)
         finally:
             running.attempts += record.attempts
         cost = prices.together(running.attempts)
-        return CompletionResponse(deployment.name, result, cost, tuple(running.attempts))
+        return CompletionResponse(deployment.name, result, cost, tuple(running.attempts), tuple(running.findings))
 
 
 async def _nothing_spent(scope: Scope, seconds: float) -> Spent:  # noqa: ARG001

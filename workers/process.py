@@ -16,6 +16,8 @@ from celery.signals import worker_shutting_down
 from penstock import broker, tasks
 from penstock.execution.call import Caller
 from penstock.execution.pipeline import Pipeline
+from penstock.execution.tally import Tally
+from penstock.guard.pipeline import Guard
 from penstock.ids import new_id
 from penstock.limits.buckets import DeploymentLimits
 from penstock.limits.quota import Quota
@@ -89,6 +91,8 @@ class WorkerProcess:
         self._quota = Quota(self._redis, SpentBy(self._database, deployments.upstreams()))
         policies = {True: config.retries.interactive, False: config.retries.bulk}
         caller = Caller(self._providers, limits, self._quota, Calibration(), policies)
+        self._guard = Guard(config.guard)
+        self._tally = Tally(self._redis)
         writer = StreamWriter(self._redis, self.worker_id)
         returns = Returns(self._database, self.worker_id)
         self._doorbell = broker.Doorbell(broker.make_app(self.settings.broker_url, list(config.providers)))
@@ -97,7 +101,7 @@ class WorkerProcess:
             lane=self.lane,
             database=self._database,
             redis=self._redis,
-            pipeline=Pipeline(config, deployments, caller),
+            pipeline=Pipeline(config, deployments, caller, self._guard, self._tally),
             exits=Exits(commit, returns, Hops(self._database, self._redis, self._doorbell, deployments, config)),
             writer=writer,
             permits=config.worker.permits,
@@ -105,7 +109,8 @@ class WorkerProcess:
         )
         self.ingest = Ingest(self._database, self._redis, deployments, config)
         hearing = orders.listen(self._redis, self.runtime, self._quota)
-        for work in (writer.run(), commit.run(), returns.run(), hearing, self.runtime.beat(self._heart)):
+        beating = self.runtime.beat(self._heart)
+        for work in (writer.run(), commit.run(), returns.run(), self._tally.run(), hearing, beating):
             self._background.append(tasks.essential(work))
 
     async def _finalize(self, batch_ids: frozenset[UUID]) -> None:
@@ -115,6 +120,8 @@ class WorkerProcess:
     async def _close(self) -> None:
         await self.runtime.drain(DRAIN_SECONDS)
         await tasks.end(*self._background)
+        await self._tally.flush()
+        await self._guard.close()
         await self._quota.close()
         for provider in self._providers.values():
             await provider.close()

@@ -10,6 +10,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from api.auth import authenticate_admin
 from api.services import Services
+from penstock.execution import tally
+from penstock.execution.tally import Counted
 from penstock.limits.breakers import STATES, Breaker
 from penstock.limits.buckets import BucketState, DeploymentLimits, TokenBucket
 from penstock.store import backlog, workers
@@ -19,7 +21,7 @@ router = APIRouter(tags=["admin"])
 
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
-    """Breakers, quotas, unfinished jobs and workers; with the admin key."""
+    """Breakers, quotas, unfinished jobs, workers and what the guard found; with the admin key."""
     await authenticate_admin(request)
     services: Services = request.app.state.services
     config = services.settings.config
@@ -29,6 +31,7 @@ async def metrics(request: Request) -> Response:
         (await services.quota.look(buckets)).buckets if buckets else {},
         await backlog.unfinished(services.database),
         await workers.present(services.database),
+        await tally.read(services.redis),
     )
     registry = CollectorRegistry()
     registry.register(snapshot)
@@ -44,11 +47,13 @@ class _Snapshot:
         buckets: dict[TokenBucket, BucketState | None],
         jobs: dict[tuple[str, str], int],
         present: dict[str, int],
+        counted: dict[Counted, float],
     ) -> None:
         self._breakers = breakers
         self._buckets = buckets
         self._jobs = jobs
         self._present = present
+        self._counted = counted
 
     def collect(self) -> Iterator[Metric]:
         """Every metric with its samples."""
@@ -73,6 +78,15 @@ class _Snapshot:
         for lane, count in self._present.items():
             present.add_metric([lane], count)
         yield present
+        found = CounterMetricFamily(
+            "penstock_guard_findings",
+            "What the guard found, and what happened to it.",
+            labels=["check", "kind", "action"],
+        )
+        for (name, *described), amount in self._counted.items():
+            if name == "guard":
+                found.add_metric(described, amount)
+        yield found
 
     def _quota(self) -> Iterator[Metric]:
         labels = ["scope", "resource"]

@@ -31,8 +31,9 @@ from penstock.errors import (
     ProviderStreamBroken,
     TierLimitExceeded,
 )
-from penstock.limits import headers
-from penstock.limits.buckets import DeploymentLimits, Resource, TokenBucket, Tokens
+from penstock.execution.observed import Observed
+from penstock.guard.masks import Mask, Unmasking
+from penstock.limits.buckets import DeploymentLimits, TokenBucket, Tokens
 from penstock.limits.quota import Outcome, Quota, Refused, Reservation
 from penstock.providers.base import OnHeaders, Provider
 from penstock.providers.deployments import Deployment
@@ -129,6 +130,7 @@ class Order(Generic[Asked]):
 
     `size` is the request's length in bytes, `tier` what its tenant's tier draws from, `age` the seconds since the job
     was accepted. `fallback_on` names the failures after which another deployment is asked; empty when there is none.
+    `mask` knows what is hidden in the request: what is emitted of its answer has it back.
     """
 
     request: Asked
@@ -138,6 +140,7 @@ class Order(Generic[Asked]):
     age: float = 0.0
     tier: tuple[TokenBucket, ...] = ()
     fallback_on: frozenset[str] = frozenset()
+    mask: Mask | None = None
 
 
 class Caller:
@@ -163,6 +166,8 @@ class Caller:
     ) -> CompletionResult:
         """Call until there is an answer or calling again cannot help. With `emit` the answer is streamed.
 
+        What is emitted, and the record's builder, have what the order's mask hides; the answer returned has its names.
+
         Raises:
             Deferred: queued work has to wait for its quota, its tier, a place or the breaker.
             NextDeployment: this one failed, and there is another to ask.
@@ -174,7 +179,8 @@ class Caller:
         async def ask(provider: Provider, on_headers: OnHeaders | None) -> CompletionResult:
             if emit is None:
                 return await provider.complete(request, model, on_headers=on_headers)
-            return await _streamed(provider.stream(request, model, on_headers=on_headers), record, emit)
+            events = provider.stream(request, model, on_headers=on_headers)
+            return await _streamed(events, record, emit, order.mask)
 
         def guess() -> Estimate:
             size = plain_input(order.size)
@@ -286,7 +292,7 @@ class Caller:
         self, order: Order[Any], record: CallRecord, reservation: Reservation, ask: _Ask[Answer], *, streamed: bool
     ) -> Answer:
         deployment = order.deployment
-        observed = _Observed(self._quota, reservation.limits, streamed=streamed)
+        observed = Observed(self._quota, reservation.limits, streamed=streamed)
         started_at, record.first = datetime.now(UTC), None
         usage, failure, outcome = Usage(), None, "cancelled"
         reservation.begin()
@@ -330,45 +336,25 @@ class Caller:
         )
 
 
-async def _streamed(events: AsyncIterator[CompletionEvent], record: CallRecord, emit: Emit) -> CompletionResult:
+async def _streamed(
+    events: AsyncIterator[CompletionEvent], record: CallRecord, emit: Emit, mask: Mask | None
+) -> CompletionResult:
     """Pass an answer on as it comes."""
     characters = WholeCharacters()
+    unmasking, masked = (Unmasking(mask), ResultBuilder()) if mask else (None, record.builder)
     async for read in events:
         record.first = record.first or time.monotonic()
         for event in characters.read(read):
-            record.builder.add(event)
-            if not isinstance(event, Finished):
-                record.emitted = True
-                emit(event)
+            if unmasking is not None:
+                masked.add(event)
+            for shown in unmasking.read(event) if unmasking is not None else (event,):
+                record.builder.add(shown)
+                if not isinstance(shown, Finished):
+                    record.emitted = True
+                    emit(shown)
     if not record.builder.finished:
         raise ProviderStreamBroken("The provider ended the stream before the answer was whole.")
-    return record.builder.build()
-
-
-class _Observed:
-    """What the headers of one call say of the provider's limits.
-
-    Those of a plain answer come when the call has been counted, and are settled with it; those of a stream come before
-    its tokens, and are passed on at once.
-    """
-
-    def __init__(self, quota: Quota, limits: DeploymentLimits, *, streamed: bool) -> None:
-        self._quota = quota
-        self._limits = limits
-        self._streamed = streamed
-        self.left: dict[Resource, float] = {}
-
-    def _on_headers(self, status: int, found: Mapping[str, str]) -> None:
-        left = headers.left(found)
-        if self._streamed and status < 400:
-            self._quota.observe(self._limits, left)
-        else:
-            self.left = left
-
-    @property
-    def on_headers(self) -> OnHeaders | None:
-        """None where no bucket could learn from it."""
-        return self._on_headers if self._limits.buckets else None
+    return masked.build()
 
 
 def _used(

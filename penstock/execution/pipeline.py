@@ -1,12 +1,13 @@
 """The steps of one job, in order: parse, plan, call, finish or go on at another deployment."""
 
+import asyncio
 import time
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 
 import structlog
 
-from penstock.completion import CompletionRequest, EmbeddingRequest
+from penstock.completion import CompletionRequest, CompletionResult, EmbeddingRequest
 from penstock.completion.encoding import loads
 from penstock.completion.outcome import Outcome
 from penstock.completion.step import RouteStep
@@ -14,10 +15,15 @@ from penstock.configuration import Config
 from penstock.dialects import openai_responses, registry
 from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
-from penstock.errors import ModelNotFound, PenstockError, ProviderCircuitOpen, error_to_json
+from penstock.errors import GuardUnavailable, ModelNotFound, PenstockError, ProviderCircuitOpen, error_to_json
 from penstock.execution.accept import Escalation, escalations
 from penstock.execution.call import Asked, Caller, CallRecord, Deferred, Emit, Interrupted, NextDeployment, Order
+from penstock.execution.guarded import guarded, replay
 from penstock.execution.prompts import complete_each
+from penstock.execution.tally import Tally
+from penstock.guard.findings import Finding
+from penstock.guard.masks import Mask
+from penstock.guard.pipeline import Guard, Screened
 from penstock.ids import public_id
 from penstock.limits.buckets import TokenBucket, tier_buckets
 from penstock.providers.deployments import Deployment, Deployments
@@ -27,6 +33,9 @@ from penstock.store.finish import FinishedJob
 from penstock.store.jobs import ClaimedJob
 
 _log = structlog.get_logger()
+
+#: queued work whose guard cannot be asked waits so many seconds before it goes back to the backlog
+_GUARD_PAUSE = 2.0
 
 
 class Hop(Exception):
@@ -45,10 +54,12 @@ class Hop(Exception):
 class Pipeline:
     """Turns claimed jobs into finished ones."""
 
-    def __init__(self, config: Config, deployments: Deployments, caller: Caller) -> None:
+    def __init__(self, config: Config, deployments: Deployments, caller: Caller, guard: Guard, tally: Tally) -> None:
         self._deployments = deployments
         self._caller = caller
         self._escalations = escalations(config)
+        self._guard = guard
+        self._tally = tally
         #: a fleet has few tiers and many tenants; those at work are remembered
         self._tier: Callable[[str, str], tuple[TokenBucket, ...]] = lru_cache(maxsize=10_000)(
             lambda tenant, tier: tier_buckets(config, tenant, tier)
@@ -84,15 +95,15 @@ class Pipeline:
         deployment = self._deployments.get(job.deployment)
         if deployment is None:
             raise ModelNotFound(job.model)
+        screened = await self._screen(job, request)
+        request = screened.request
         require_fit(request, deployment.context, param=registry.get(job.dialect).prompt)
         try:
             if isinstance(request, EmbeddingRequest):
                 return Outcome(embeddings=await self._caller.embed(self._order(job, request, deployment), record))
             calls = within_limits(request, deployment.context, deployment.max_output).calls()
-            orders = [self._order(job, call, deployment, len(calls)) for call in calls]
-            if len(orders) > 1:
-                return Outcome(result=await complete_each(self._caller, orders, record))
-            return Outcome(result=await self._caller.complete(orders[0], record, emit))
+            orders = [self._order(job, call, deployment, screened.mask, len(calls)) for call in calls]
+            return Outcome(result=await self._complete(orders, screened, record, emit))
         except NextDeployment as failed:
             raise self.next_hop(job, failed.error) from failed
 
@@ -125,11 +136,49 @@ class Pipeline:
             result = escalation.as_asked(request, outcome.result)
             routing = escalation.explain([*record.earlier, step])
         if emit is not None and not record.emitted:
-            for event in result.events():
-                emit(event)
+            replay(result, record, emit)
         return Outcome(result=result, routing=routing)
 
-    def _order(self, job: ClaimedJob, request: Asked, deployment: Deployment, calls: int = 1) -> Order[Asked]:
+    async def _complete(
+        self, orders: Sequence[Order[CompletionRequest]], screened: Screened, record: CallRecord, emit: Emit | None
+    ) -> CompletionResult:
+        if len(orders) > 1:
+            return await guarded(lambda _: complete_each(self._caller, orders, record), screened, record, None)
+        return await guarded(partial(self._caller.complete, orders[0], record), screened, record, emit)
+
+    async def _screen(self, job: ClaimedJob, request: CompletionRequest | EmbeddingRequest) -> Screened:
+        """What the guard lets pass; queued work waits for a check that is away."""
+
+        def on_finding(finding: Finding) -> None:
+            self._tally.add("guard", finding.check, finding.kind, finding.action, amount=finding.count)
+            _log.info(
+                "guard",
+                job=job.id.hex,
+                check=finding.check,
+                kind=finding.kind,
+                action=finding.action,
+                count=finding.count,
+            )
+
+        prompt = registry.get(job.dialect).prompt
+        try:
+            return await self._guard.screen(
+                request, tenant=job.tenant_id, model=job.model, prompt=prompt, on_finding=on_finding
+            )
+        except GuardUnavailable as error:
+            if job.lane == "interactive":
+                raise
+            await asyncio.sleep(_GUARD_PAUSE)
+            raise Deferred(_GUARD_PAUSE) from error
+
+    def _order(
+        self,
+        job: ClaimedJob,
+        request: Asked,
+        deployment: Deployment,
+        mask: Mask | None = None,
+        calls: int = 1,
+    ) -> Order[Asked]:
         """The order for one of the job's `calls`."""
         return Order(
             request=request,
@@ -139,6 +188,7 @@ class Pipeline:
             age=max(time.time() - job.created_at.timestamp(), 0.0),
             tier=self._tier(job.tenant_id, job.tier),
             fallback_on=self._deployments.fallback_on(job.model) if job.fallback else frozenset(),
+            mask=mask,
         )
 
     def next_hop(self, job: ClaimedJob, error: PenstockError) -> Exception:

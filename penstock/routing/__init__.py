@@ -1,1 +1,0 @@
-"""Which model answers: policies, confidence in an answer, and when the next model is asked."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from penstock.completion import CompletionRequest, CompletionResult
 from penstock.completion.step import RouteStep, Verdict
 from penstock.configuration import AcceptConfig
-from penstock.routing.equivalence import same
+from penstock.routing.equivalence import RULES, equivalent
 
 #: of finish reasons, those of an answer that is not whole, or none
 _UNFINISHED = {"length": "cut short", "content_filter": "filtered", "refusal": "refused"}
@@ -66,7 +66,7 @@ class ConfiguredJudge:
             return None
         if not earlier:
             return Verdict(accepted=False, confidence=None, reason="no other answer to compare with yet")
-        agreeing = [step.deployment for step in earlier if same(kind, step.result.text, result.text)]
+        agreeing = [step.deployment for step in earlier if equivalent(RULES[kind], step.result.text, result.text)]
         if agreeing:
             return Verdict(accepted=True, confidence=1.0, reason=f"the same answer as {', '.join(agreeing)}")
         return Verdict(accepted=False, confidence=0.0, reason="unlike the answers before it")

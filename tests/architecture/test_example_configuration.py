@@ -19,6 +19,7 @@ VARIABLES = {
     "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
     "AWS_SECRET_ACCESS_KEY": "an-example-of-a-secret-access-key",
     "AWS_SESSION_TOKEN": "an-example-of-a-session-token",
+    "PENSTOCK_GUARD_TOKEN": "an-example-of-a-token",
     "PENSTOCK_KEY_EVALS": "sk-example-evals",
     "PENSTOCK_WEBHOOK_SECRET": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
 }

@@ -11,12 +11,14 @@ import pytest
 
 from penstock import CompletionStream, LLMGateway
 from penstock.errors import (
+    GuardBlocked,
     InvalidRequest,
     ModelNotFound,
     ProviderCircuitOpen,
     ProviderOverloaded,
     ProviderStreamBroken,
 )
+from penstock.http import make_client
 from penstock.redis import Redis
 from simulator.options import SimulatorOptions
 from simulator.server import start
@@ -149,3 +151,30 @@ def test_the_example_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     told = capsys.readouterr().out
     assert "tokens, $0.00" in told
     assert "large: failed ProviderUnreachable\nsmall: succeeded" in told
+
+
+async def test_the_guard_masks_blocks_and_tells_what_it_found(urls: tuple[str, str]) -> None:
+    policy = {"input": [{"check": "secrets"}, {"check": "personal_data"}]}
+    guard = {"policies": {"p": policy}, "rules": [{"policy": "p", "models": ["fast"]}]}
+    async with LLMGateway(config(urls, guard=guard)) as gateway:
+        question = ask("[[echo: hello me@example.com, bye]]")
+        answer = await gateway.complete(question, model="fast")
+        assert answer.text == "hello me@example.com, bye"
+        assert [(finding.kind, finding.action) for finding in answer.findings] == [("email", "redact")]
+        stream = await gateway.complete(question, model="fast", stream=True)
+        assert "".join([text async for text in stream.text()]) == "hello me@example.com, bye"
+        assert (await stream.response()).text == "hello me@example.com, bye"
+        with pytest.raises(GuardBlocked, match="aws_access_key"):
+            await gateway.complete(ask("AKIA" + "QYLPMN5HHHFPZAM2"), model="fast")
+        assert (await gateway.complete(question, model="sound")).findings == ()
+    told = await _ledger(urls[0])
+    assert [row["prompt"] for row in told] == ["[[echo: hello [EMAIL_1], bye]]"]
+
+
+async def _ledger(url: str) -> list[dict[str, Any]]:
+    client = make_client(5.0)
+    try:
+        found = (await client.get(f"{url}/_sim/stats?detail=1")).json()
+    finally:
+        await client.aclose()
+    return list(found["requests"].values())

@@ -71,6 +71,7 @@ def test_the_object_of_a_job_that_succeeded():
         "error": None,
         "metadata": {"a": "b"},
         "callback_url": None,
+        "routing": None,
     }  # fmt: skip
 
 

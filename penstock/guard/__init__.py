@@ -1,0 +1,1 @@
+"""What may reach a provider, and what may come back from one."""

@@ -1,0 +1,119 @@
+"""Routes that ask the next model when an answer is not trusted, through the queue and for waiting clients."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from acceptance.conftest import CONFIG, Stack, running
+from acceptance.test_batches import chat_line, jsonl, lines_of, submit, wait
+from acceptance.test_engine import job, until
+from acceptance.test_jobs_api import events
+
+#: `[[tokens: N]]` is answered alike by models of one upstream name, and differently by others
+ROUTES = """
+  twin: {{provider: sim-openai, upstream_model: fast, price: {{input: 1, output: 2}}}}
+  other: {{provider: sim-openai, upstream_model: other, price: {{input: 1, output: 2}}}}
+  small: {{provider: sim-anthropic, context: 10}}
+routes:
+  hopeless: {{strategy: escalation, steps: [fast, small], accept: {{pattern: "^sure"}}}}
+  formal: {{strategy: escalation, steps: [fast, claude], accept: {{pattern: "^sure"}}}}
+  agreed: {{strategy: escalation, steps: [fast, twin, claude], accept: {{agreement: exact}}}}
+  thrifty: {{strategy: escalation, steps: [fast, claude], accept: {{pattern: never}}, max_cost: 0.000001}}
+  probable: {{strategy: escalation, steps: [fast, claude], accept: {{min_probability: 0.999999}}}}
+keys:
+"""
+
+
+@pytest.fixture(scope="module")
+def routed() -> Iterator[Stack]:
+    with running({}, config_text=CONFIG.replace("keys:\n", ROUTES)) as found:
+        yield found
+
+
+def steps(found: dict[str, Any]) -> list[tuple[str, bool]]:
+    return [(step["deployment"], step["accepted"]) for step in found["routing"]["steps"]]
+
+
+def ask(stack: Stack, model: str, text: str, **more: Any) -> dict[str, Any]:
+    """A durable job, when it has ended."""
+    body = {"model": model, "messages": [{"role": "user", "content": text}], **more}
+    made = stack.call("POST", "/v1/jobs", body)[1]
+    until(lambda: stack.call("GET", f"/v1/jobs/{made['id']}")[1]["finished_at"])
+    return stack.call("GET", f"/v1/jobs/{made['id']}")[1]
+
+
+def test_an_answer_that_passes_is_the_last(routed: Stack):
+    found = ask(routed, "formal", "[[echo: sure enough]]")
+    assert (found["status"], found["deployment"], found["output"]["text"]) == ("succeeded", "fast", "sure enough")
+    assert steps(found) == [("fast", True)]
+    assert found["cost"] == found["routing"]["steps"][0]["cost"] > 0
+
+
+def test_one_that_does_not_goes_on_and_all_of_it_is_paid(routed: Stack):
+    found = ask(routed, "formal", "[[echo: perhaps]]")
+    assert (found["deployment"], found["routing"]["answered_by"]) == ("claude", "claude")
+    assert steps(found) == [("fast", False), ("claude", True)]
+    assert found["routing"]["steps"][0]["reason"] == "not of the pattern"
+    assert found["cost"] == pytest.approx(sum(step["cost"] for step in found["routing"]["steps"]))
+    assert [attempt["deployment"] for attempt in found["attempts"]] == ["fast", "claude"]
+
+
+def test_two_models_that_agree_spare_the_third(routed: Stack):
+    found = ask(routed, "agreed", "[[echo: 42]]")
+    assert steps(found) == [("fast", False), ("twin", True)]
+    assert found["routing"]["steps"][1]["confidence"] == 1
+
+
+def test_the_budget_of_a_route_ends_it(routed: Stack):
+    found = ask(routed, "thrifty", "[[echo: x]]")
+    assert steps(found) == [("fast", True)]
+    assert "budget" in found["routing"]["steps"][0]["reason"]
+
+
+def test_improbable_tokens_go_on_and_are_not_shown_unasked(routed: Stack):
+    found = ask(routed, "probable", "[[echo: some words here]]")
+    assert steps(found) == [("fast", False), ("claude", True)]
+    assert 0 < found["routing"]["steps"][0]["confidence"] < 1
+
+
+def test_a_batch_escalates_line_by_line(routed: Stack):
+    client = routed.client()
+    lines = [chat_line(f"e-{n}", f"[[echo: {'sure' if n % 3 else 'no'} {n}]]", "formal") for n in range(120)]
+    before = routed.anthropic_wire.stats()["succeeded"]
+    batch = wait(client, submit(client, jsonl(lines)).id)
+    assert (batch.status, batch.error_file_id) == ("completed", None)
+    answers = [
+        line["response"]["body"]["choices"][0]["message"]["content"] for line in lines_of(client, batch.output_file_id)
+    ]
+    assert answers == [f"{'sure' if n % 3 else 'no'} {n}" for n in range(120)]
+    assert routed.anthropic_wire.stats()["succeeded"] - before == 40
+
+
+def test_a_stream_shows_accepted_text_only(routed: Stack):
+    client = routed.client()
+    for text, by in (("sure, word by word", "fast"), ("no, word by word", "claude")):
+        stream = client.responses.create(model="formal", input=f"[[echo: {text}]]", background=True, stream=True)
+        seen = list(stream)
+        assert [event.type for event in seen].count("response.output_item.added") == 1
+        assert "".join(event.delta for event in seen if event.type == "response.output_text.delta") == text
+        assert job(routed, seen[0].response.id)["deployment"] == by
+        chat = client.chat.completions.create(
+            model="formal", messages=[{"role": "user", "content": f"[[echo: {text}]]"}], stream=True
+        )
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chat if chunk.choices) == text
+
+
+def test_the_stream_of_a_job_ends_with_what_was_decided(routed: Stack):
+    body = {"model": "formal", "messages": [{"role": "user", "content": "[[echo: no]]"}], "stream": True}
+    made = routed.call("POST", "/v1/jobs", body)[1]
+    seen = list(events(routed, made["id"]))
+    assert json.loads(seen[-1]["data"])["routing"]["answered_by"] == "claude"
+    assert [event["event"] for event in seen].count("reset") == 0
+
+
+def test_the_answer_stands_when_the_next_model_fails(routed: Stack):
+    found = ask(routed, "hopeless", "[[echo: no]] " + "and on " * 30)
+    assert (found["status"], found["output"]["text"], found["error"]) == ("succeeded", "no", None)
+    assert found["routing"]["answered_by"] == "fast"
+    assert steps(found) == [("fast", False), ("small", False)]
