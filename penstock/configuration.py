@@ -13,6 +13,11 @@ Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
 Amount = Annotated[float, Field(ge=0)]
 
+#: what a key may do: see `penstock.rules.api_keys`
+Scope = Literal["read", "write", "admin"]
+#: of a key for which none are named
+DEFAULT_SCOPES: frozenset[Scope] = frozenset({"read", "write"})
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -171,11 +176,12 @@ class ModelConfig(_Section):
 
 
 class KeyConfig(_Section):
-    """A static API key, for set-ups without the admin API."""
+    """A static API key, for set-ups without the admin API. What its `scopes` mean: `penstock.rules.api_keys`."""
 
     key: SecretStr
     tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "default"
     tier: str = "unlimited"
+    scopes: Annotated[frozenset[Scope], Field(min_length=1)] = DEFAULT_SCOPES
 
     @field_validator("key")
     @classmethod
