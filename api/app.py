@@ -14,6 +14,7 @@ from api.auth import Keys
 from api.jobs import routes as jobs
 from api.openai import batch_results, batches, chat, completions, embeddings, files, responses
 from api.paths import TrailingSlash
+from api.request_limits import RequestLimits
 from api.response_headers import ResponseHeaders
 from api.schema import routes as schema
 from api.services import open_services
@@ -42,5 +43,6 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     errors.add_handlers(app)
     app.add_middleware(TrailingSlash)
+    app.add_middleware(RequestLimits, limits=settings.config.http)
     app.add_middleware(ResponseHeaders)
     return app

@@ -295,6 +295,24 @@ class BatchesConfig(_Section):
     max_message_bytes: Positive = 256_000_000
 
 
+class HttpConfig(_Section):
+    """What the API takes from one request and one connection.
+
+    A header may take `header_seconds`. A body may take `body_seconds`, and longer while it comes at
+    `body_bytes_per_second` or faster on the whole. An answer of which the client reads nothing for `unread_seconds` is
+    given up. `max_body_bytes` is for JSON bodies; files and batches have limits of their own (`batches`).
+    """
+
+    max_header_bytes: Positive = 32_768
+    max_headers: Positive = 100
+    max_query_parameters: Positive = 100
+    max_body_bytes: Positive = 64 * 1024 * 1024
+    header_seconds: Seconds = 20.0
+    body_seconds: Seconds = 20.0
+    body_bytes_per_second: Positive = 1000
+    unread_seconds: Seconds = 120.0
+
+
 class Config(_Section):
     """The whole of `penstock.yaml`."""
 
@@ -308,6 +326,7 @@ class Config(_Section):
     webhooks: WebhooksConfig = WebhooksConfig()
     worker: WorkerConfig = WorkerConfig()
     batches: BatchesConfig = BatchesConfig()
+    http: HttpConfig = HttpConfig()
 
     @field_validator("tiers")
     @classmethod

@@ -90,7 +90,7 @@ async def rotate(request: Request, key_id: str) -> Response:
     await authenticate_admin(request)
     services: Services = request.app.state.services
     keys: Keys = request.app.state.keys
-    body = await json_object(request) if await request.body() else {}
+    body = await json_object(request, may_be_empty=True)
     keep = boolean(body, "keep_old_key_active_for_24_hours") or False
     old, key = parse_id(_PREFIX, key_id, "key"), new_key()
     row = await api_keys.rotate(
