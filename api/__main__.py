@@ -5,6 +5,7 @@ import argparse
 import uvicorn
 
 from api.app import create_app
+from api.connections import connection_class
 from penstock.embedded.watch import watch_supervisor
 from penstock.startup import require_free_port, role_settings, run_role
 
@@ -26,7 +27,8 @@ def main() -> None:
         host=options.host,
         port=options.port,
         loop="uvloop",
-        http="httptools",
+        http=connection_class(settings.config.http),
+        ws="none",
         access_log=False,
         log_level="warning",
         server_header=False,

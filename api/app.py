@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 
 from api import errors, models
-from api.admin import breakers, health, metrics
+from api.admin import breakers, health, keys, metrics, tenants
 from api.admin import routes as admin
 from api.anthropic import batches as message_batches
 from api.anthropic import messages
@@ -14,6 +14,7 @@ from api.auth import Keys
 from api.jobs import routes as jobs
 from api.openai import batch_results, batches, chat, completions, embeddings, files, responses
 from api.paths import TrailingSlash
+from api.request_limits import RequestLimits
 from api.response_headers import ResponseHeaders
 from api.schema import routes as schema
 from api.services import open_services
@@ -35,12 +36,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.redirect_slashes = False
     for router in (
         chat.router, completions.router, embeddings.router, responses.router, files.router, batches.router,
-        batch_results.router, message_batches.router, messages.router, models.router, jobs.router, admin.router,
-        breakers.router, metrics.router, endpoints.router, deliveries.router, callbacks.router, health.router,
-        schema.router,
+        batch_results.router, message_batches.router, messages.router, models.router, jobs.router, keys.router,
+        tenants.router, admin.router, breakers.router, metrics.router, endpoints.router, deliveries.router,
+        callbacks.router, health.router, schema.router,
     ):  # fmt: skip
         app.include_router(router)
     errors.add_handlers(app)
     app.add_middleware(TrailingSlash)
+    app.add_middleware(RequestLimits, limits=settings.config.http)
     app.add_middleware(ResponseHeaders)
     return app

@@ -1,14 +1,16 @@
-"""Who is asking: an API key becomes a principal. Keys are compared as hashes and never repeated to anybody."""
+"""Who is asking: an API key becomes a principal. Keys are compared as digests and never repeated to anybody."""
 
-import hmac
+import secrets
 import time
 from dataclasses import dataclass
 
 from fastapi import Request
 
 from api.services import DEFAULT_TENANT, Services
-from penstock.errors import Forbidden, Unauthorized
-from penstock.store import tenants
+from penstock.configuration import Scope
+from penstock.errors import Forbidden, InvalidRequest, Unauthorized
+from penstock.rules.api_keys import SCOPES, digest, pepper, scope_of, well_formed
+from penstock.store import api_keys
 
 #: seconds a good key is remembered, and so the longest a revoked one still works
 _REMEMBER_SECONDS = 5.0
@@ -17,11 +19,20 @@ _REMEMBER_KEYS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The tenant on whose behalf a request is made. An admin may do everything."""
+    """The tenant on whose behalf a request is made, and what the key may do."""
 
     tenant_id: str
     tier: str
-    admin: bool = False
+    scopes: frozenset[str]
+
+    def require(self, scope: Scope) -> None:
+        """See that the key has a scope.
+
+        Raises:
+            Forbidden: it has not. The code is that of RFC 6750 §3.1.
+        """
+        if scope not in self.scopes:
+            raise Forbidden(f"This API key does not have the scope '{scope}'.", code="insufficient_scope")
 
 
 class Keys:
@@ -29,12 +40,17 @@ class Keys:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        admin_key = services.settings.admin_key
-        self._admin = tenants.key_hash(admin_key.get_secret_value()) if admin_key else None
+        settings = services.settings
+        self._peppers = [pepper(key.get_secret_value()) for key in settings.secret_keys]
+        # what is only remembered here has a pepper that only this process knows
+        self._own = secrets.token_bytes(32)
         self._static = {
-            tenants.key_hash(row.key.get_secret_value()): Principal(row.tenant, row.tier)
-            for row in services.settings.config.keys
+            digest(row.key.get_secret_value(), self._own): Principal(row.tenant, row.tier, row.scopes)
+            for row in settings.config.keys
         }
+        if settings.admin_key is not None:
+            operator = Principal(DEFAULT_TENANT, "unlimited", frozenset(SCOPES))
+            self._static[digest(settings.admin_key.get_secret_value(), self._own)] = operator
         self._remembered: dict[bytes, tuple[float, Principal]] = {}
 
     async def principal(self, key: str) -> Principal:
@@ -43,30 +59,50 @@ class Keys:
         Raises:
             Unauthorized: the key is not good.
         """
-        digest = tenants.key_hash(key)
-        if self._admin is not None and hmac.compare_digest(digest, self._admin):
-            return Principal(DEFAULT_TENANT, "unlimited", admin=True)
-        static = self._static.get(digest)
+        ours = digest(key, self._own)
+        static = self._static.get(ours)
         if static is not None:
             return static
-        known = self._remembered.get(digest)
+        known = self._remembered.get(ours)
         if known is not None and known[0] > time.monotonic():
             return known[1]
-        found = await tenants.find_key(self._services.database, key)
-        if found is None:
-            raise Unauthorized("Incorrect API key provided.")
+        principal = await self._find(key)
         if len(self._remembered) >= _REMEMBER_KEYS:
             self._remembered.clear()
-        principal = Principal(*found)
-        self._remembered[digest] = (time.monotonic() + _REMEMBER_SECONDS, principal)
+        self._remembered[ours] = (time.monotonic() + _REMEMBER_SECONDS, principal)
         return principal
+
+    def digest(self, key: str) -> bytes:
+        """What is to be kept of a new key.
+
+        Raises:
+            InvalidRequest: this installation has no secret key.
+        """
+        if not self._peppers:
+            message = "Keys cannot be made here: the operator has not set PENSTOCK_SECRET_KEY."
+            raise InvalidRequest(message, code="no_secret_key")
+        return digest(key, self._peppers[0])
+
+    async def _find(self, key: str) -> Principal:
+        digests = [digest(key, one) for one in self._peppers] if well_formed(key) else []
+        database = self._services.database
+        found = await api_keys.find(database, digests) if digests else None
+        if found is None:
+            raise Unauthorized("Incorrect API key provided.")
+        if found.digest != digests[0]:
+            # made under a secret key that is on its way out
+            await api_keys.keep_as(database, found.id, digests[0])
+        return Principal(found.tenant_id, found.tier, frozenset(found.scopes))
 
 
 async def authenticate(request: Request) -> Principal:
     """The principal of a request, from `Authorization: Bearer` or `x-api-key`.
 
+    Its key has the scope that the request's method needs, so that no route can forget to ask.
+
     Raises:
         Unauthorized: there is no key, or it is not good.
+        Forbidden: the key lacks the scope.
     """
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
@@ -74,17 +110,18 @@ async def authenticate(request: Request) -> Principal:
     if not key.strip():
         raise Unauthorized("You did not provide an API key. Send it as `Authorization: Bearer KEY`.")
     keys: Keys = request.app.state.keys
-    return await keys.principal(key.strip())
+    principal = await keys.principal(key.strip())
+    principal.require(scope_of(request.method))
+    return principal
 
 
 async def authenticate_admin(request: Request) -> Principal:
-    """As `authenticate`, for the admin key only.
+    """As `authenticate`, for the operator's routes.
 
     Raises:
         Unauthorized: see `authenticate`.
-        Forbidden: the key is good, but not the admin key.
+        Forbidden: the key is good, but lacks the scope `admin` or the one of the method.
     """
     principal = await authenticate(request)
-    if not principal.admin:
-        raise Forbidden("This needs the admin key.")
+    principal.require("admin")
     return principal

@@ -4,29 +4,32 @@ import re
 from typing import Any
 
 from fastapi import Request
+from starlette.types import Message
 
+from api.services import Services
 from penstock.completion.encoding import check_depth, loads
 from penstock.errors import InvalidRequest, PayloadTooLarge
-
-#: a single request may carry pictures, but not a data set
-MAX_BODY_BYTES = 64 * 1024 * 1024
 
 _INTEGER = re.compile("-?[0-9]{1,18}")
 
 
-async def json_object(request: Request) -> dict[str, Any]:
-    """The body of a request.
+async def json_object(request: Request, *, may_be_empty: bool = False) -> dict[str, Any]:
+    """The body of a request; an empty object for none at all, where that is allowed.
 
     Raises:
         InvalidRequest: it is not a JSON object, or one nested too deeply.
-        PayloadTooLarge: it is larger than `MAX_BODY_BYTES`.
+        PayloadTooLarge: it is larger than `http.max_body_bytes`.
     """
-    check_declared_length(request, MAX_BODY_BYTES)
+    services: Services = request.app.state.services
+    most = services.settings.config.http.max_body_bytes
+    check_declared_length(request, most)
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
-        if len(data) > MAX_BODY_BYTES:
-            raise too_large(MAX_BODY_BYTES)
+        if len(data) > most:
+            raise too_large(most)
+    if may_be_empty and not data:
+        return {}
     try:
         value = loads(bytes(data))
     except ValueError:
@@ -49,6 +52,21 @@ def check_declared_length(request: Request, most: int) -> None:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and (len(declared) > 18 or int(declared) > most):
         raise too_large(most)
+
+
+def bounded(request: Request, most: int) -> Request:
+    """The same request, with a body that raises `PayloadTooLarge` past `most` bytes, whatever length was declared."""
+    seen = 0
+
+    async def receive() -> Message:
+        nonlocal seen
+        message = await request.receive()
+        seen += len(message.get("body", b""))
+        if seen > most:
+            raise too_large(most)
+        return message
+
+    return Request(request.scope, receive)
 
 
 def too_large(most: int) -> PayloadTooLarge:

@@ -19,6 +19,13 @@ def add_headers(request: Request, headers: dict[str, str]) -> None:
     request.scope.setdefault(_ADDED, {}).update(headers)
 
 
+def begin(scope: Scope) -> Scope:
+    """Name a request and start its clock; returns its scope."""
+    scope[_REQUEST_ID] = public_id("req_", new_id())
+    scope[_BEGAN] = time.monotonic()
+    return scope
+
+
 def request_id(request: Request) -> str:
     """The id by which the answer to a request names it."""
     found: str = request.scope[_REQUEST_ID]
@@ -40,8 +47,7 @@ class ResponseHeaders:
         """Pass the request on; name its response."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        scope[_REQUEST_ID] = public_id("req_", new_id())
-        scope[_BEGAN] = time.monotonic()
+        begin(scope)
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import roles, up, user
+from cli import keys, roles, up, user
 from cli.demo.run import demo
 from penstock.startup import run_role
 
@@ -19,7 +19,7 @@ for role in (roles.api, roles.worker, roles.dispatcher, roles.flower, roles.migr
     app.command()(role)
 for command in (user.submit, user.watch, user.results, user.cancel):
     app.command()(command)
-app.add_typer(user.keys_app, name="keys")
+app.add_typer(keys.app, name="keys")
 app.command()(demo)
 
 

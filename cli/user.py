@@ -4,14 +4,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from cli import live_results
 from cli.progress import TERMINAL, BatchProgress
@@ -33,8 +31,6 @@ KeyOption = Annotated[
     str | None, typer.Option("--key", help="API key (default: PENSTOCK_API_KEY, else PENSTOCK_ADMIN_KEY).")
 ]
 
-keys_app = typer.Typer(help="API keys; needs the admin key.", no_args_is_help=True)
-
 
 def submit(
     file: Annotated[Path, typer.Argument(help="JSONL, one request a line.", exists=True, dir_okay=False)],
@@ -44,7 +40,7 @@ def submit(
     key: KeyOption = None,
 ) -> None:
     """Submit a file of requests as a batch; prints the batch's id."""
-    with _penstock(url, key) as penstock:
+    with reached(url, key) as penstock:
         uploaded = penstock.upload(file)
         body = {"input_file_id": uploaded["id"], "endpoint": endpoint, "completion_window": "24h"}
         batch = penstock.post("/v1/batches", body)
@@ -55,7 +51,7 @@ def submit(
 
 def watch(batch_id: str, url: UrlOption = None, key: KeyOption = None) -> None:
     """Show a batch until it ends; exit status 1 unless it completed."""
-    with _penstock(url, key) as penstock:
+    with reached(url, key) as penstock:
         _follow(penstock, batch_id)
 
 
@@ -75,7 +71,7 @@ def results(
     key: KeyOption = None,
 ) -> None:
     """Fetch the results of a batch that has ended, or follow one that runs."""
-    with _penstock(url, key) as penstock:
+    with reached(url, key) as penstock:
         if after and not follow:
             raise InvalidRequest("--after goes with --follow")
         if follow:
@@ -97,50 +93,12 @@ def results(
 
 def cancel(batch_id: str, url: UrlOption = None, key: KeyOption = None) -> None:
     """End a batch early; what was answered is kept."""
-    with _penstock(url, key) as penstock:
+    with reached(url, key) as penstock:
         typer.echo(penstock.post(f"{_path(batch_id)}/cancel")["status"])
 
 
-@keys_app.command("create")
-def create_key(
-    tenant: Annotated[str, typer.Option(help="Whose key it is.")] = "default",
-    tier: Annotated[str, typer.Option(help="A tier of the configuration, or unlimited.")] = "unlimited",
-    name: Annotated[str, typer.Option(help="A name to know it by.")] = "",
-    days: Annotated[int | None, typer.Option("--expires-in-days", min=1, max=3650)] = None,
-    url: UrlOption = None,
-    key: KeyOption = None,
-) -> None:
-    """Make a key and print it; it is never shown again."""
-    body = {"tenant": tenant, "tier": tier, "name": name} | ({"expires_in_days": days} if days else {})
-    with _penstock(url, key, admin=True) as penstock:
-        made = penstock.post("/admin/keys", body)
-    typer.echo(f"{made['id']} for tenant {made['tenant']}, tier {made['tier']}", err=True)
-    typer.echo(made["key"])
-
-
-@keys_app.command("list")
-def list_keys(url: UrlOption = None, key: KeyOption = None) -> None:
-    """Show all keys, without their secrets."""
-    with _penstock(url, key, admin=True) as penstock:
-        rows = penstock.get("/admin/keys")["data"]
-    table = Table("id", "tenant", "tier", "name", "key", "created", "state", box=None)
-    for row in rows:
-        created = datetime.fromtimestamp(row["created_at"], UTC).strftime("%Y-%m-%d")
-        table.add_row(row["id"], row["tenant"], row["tier"], row["name"], row["hint"], created, _key_state(row))
-    # ids are there to be copied: never cut to the width of a pipe
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
-
-
-@keys_app.command("revoke")
-def revoke_key(key_id: str, url: UrlOption = None, key: KeyOption = None) -> None:
-    """End a key; it is refused within seconds."""
-    with _penstock(url, key, admin=True) as penstock:
-        penstock.delete(f"/admin/keys/{quote(key_id, safe='')}")
-    typer.echo(f"{key_id} revoked")
-
-
 @contextmanager
-def _penstock(url: str | None, key: str | None, *, admin: bool = False) -> Iterator["PenstockClient"]:
+def reached(url: str | None, key: str | None, *, admin: bool = False) -> Iterator["PenstockClient"]:
     """A client; what goes wrong with it ends the command with one line and exit status 1."""
     from cli.client import connect
 
@@ -210,11 +168,3 @@ def _first_error(batch: dict[str, Any]) -> str:
 
 def _error_line(error: dict[str, Any]) -> str:
     return (f"line {error['line']}: " if error.get("line") else "") + str(error.get("message"))
-
-
-def _key_state(row: dict[str, Any]) -> str:
-    if row["revoked_at"]:
-        return "revoked"
-    if row["expires_at"]:
-        return f"until {datetime.fromtimestamp(row['expires_at'], UTC):%Y-%m-%d}"
-    return "good"

@@ -14,6 +14,11 @@ Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
 Amount = Annotated[float, Field(ge=0)]
 
+#: what a key may do: see `penstock.rules.api_keys`
+Scope = Literal["read", "write", "admin"]
+#: of a key for which none are named
+DEFAULT_SCOPES: frozenset[Scope] = frozenset({"read", "write"})
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -172,11 +177,12 @@ class ModelConfig(_Section):
 
 
 class KeyConfig(_Section):
-    """A static API key, for set-ups without the admin API."""
+    """A static API key, for set-ups without the admin API. What its `scopes` mean: `penstock.rules.api_keys`."""
 
     key: SecretStr
     tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "default"
     tier: str = "unlimited"
+    scopes: Annotated[frozenset[Scope], Field(min_length=1)] = DEFAULT_SCOPES
 
     @field_validator("key")
     @classmethod
@@ -320,6 +326,24 @@ class BatchesConfig(_Section):
     max_message_bytes: Positive = 256_000_000
 
 
+class HttpConfig(_Section):
+    """What the API takes from one request and one connection.
+
+    A header may take `header_seconds`. A body may take `body_seconds`, and longer while it comes at
+    `body_bytes_per_second` or faster on the whole. An answer of which the client reads nothing for `unread_seconds` is
+    given up. `max_body_bytes` is for JSON bodies; files and batches have limits of their own (`batches`).
+    """
+
+    max_header_bytes: Positive = 32_768
+    max_headers: Positive = 100
+    max_query_parameters: Positive = 100
+    max_body_bytes: Positive = 64 * 1024 * 1024
+    header_seconds: Seconds = 20.0
+    body_seconds: Seconds = 20.0
+    body_bytes_per_second: Positive = 1000
+    unread_seconds: Seconds = 120.0
+
+
 class Config(_Section):
     """The whole of `penstock.yaml`."""
 
@@ -334,6 +358,7 @@ class Config(_Section):
     worker: WorkerConfig = WorkerConfig()
     batches: BatchesConfig = BatchesConfig()
     guard: GuardConfig = GuardConfig()
+    http: HttpConfig = HttpConfig()
 
     @field_validator("tiers")
     @classmethod

@@ -9,7 +9,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.datastructures import UploadFile
 
 from api.auth import Principal, authenticate
-from api.bodies import query_integer
+from api.bodies import bounded, query_integer
 from api.idempotency import has_key, key_of, made_before
 from api.replies import json_reply
 from api.services import Services
@@ -29,6 +29,8 @@ _MADE_PURPOSES = ("batch_output", "assistants_output", "fine-tune-results")
 _READ_BYTES = 1 << 20
 _BATCH_EXPIRES_SECONDS = 30 * 24 * 3600
 _MULTIPART_OVERHEAD = 1 << 20
+#: the vendor has four
+_FORM_FIELDS = 16
 
 
 @router.post("")
@@ -42,7 +44,8 @@ async def create(request: Request) -> Response:
         raise PayloadTooLarge(f"The file is larger than the limit of {limit} bytes.", param="file")
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise InvalidRequest("A file is uploaded as multipart/form-data.", param="file")
-    async with request.form() as form:
+    body = bounded(request, limit + _MULTIPART_OVERHEAD)
+    async with body.form(max_files=1, max_fields=_FORM_FIELDS) as form:
         purpose, upload = form.get("purpose"), form.get("file")
         if not isinstance(purpose, str):
             raise _missing("purpose")

@@ -1,4 +1,4 @@
-"""For the operator: keys, workers, breakers, metrics, health; and this description itself."""
+"""For the operator: keys, tenants, workers, breakers, metrics, health; and this description itself."""
 
 from api.schema.shapes import (
     COUNT,
@@ -12,6 +12,7 @@ from api.schema.shapes import (
     Operation,
     Operations,
     Schema,
+    after,
     answer,
     body,
     given,
@@ -19,40 +20,62 @@ from api.schema.shapes import (
     kind,
     limit,
     listing,
+    many,
     maybe,
     operation,
+    page,
+    query,
     ref,
     said,
     stream,
+    taken,
     whole,
     words,
 )
 from penstock.limits.breakers import STATES
+from penstock.rules.api_keys import SCOPES
 
 _SHORT: Schema = {**TEXT, "maxLength": 64}
-_KEY: dict[str, Schema] = {"id": TEXT, "object": kind("api_key"), "tenant": TEXT, "tier": TEXT}
+_TENANT: Schema = {**TEXT, "pattern": "^[A-Za-z0-9_.-]{1,64}$"}
+_TIER = said(_SHORT, "`unlimited`, or a tier of the configuration. Left out, a tenant keeps what it has.")
+_SCOPES: Schema = said(
+    many(words(*SCOPES), 1), "`read` allows GET, `write` the other methods, `admin` the same on the operator's routes."
+)
+_KEY: dict[str, Schema] = {
+    "id": TEXT,
+    "object": kind("api_key"),
+    "tenant": TEXT,
+    "tier": TEXT,
+    "name": TEXT,
+    "hint": TEXT,
+    "scopes": _SCOPES,
+    "created_at": TIME,
+    "expires_at": maybe(TIME),
+    "revoked_at": maybe(TIME),
+}
 
 SCHEMAS: dict[str, Schema] = {
     # these are not nullable, unlike the dialects' fields
     "ApiKeyRequest": {
         "type": "object",
         "properties": {
-            "tenant": _SHORT,
-            "tier": said(_SHORT, "`unlimited`, or a tier of the configuration."),
+            "tenant": _TENANT,
+            "tier": maybe(_TIER),
             "name": _SHORT,
+            "scopes": maybe(_SCOPES),
             "expires_in_days": maybe(whole(1, 3650)),
         },
         "additionalProperties": True,
     },
     "NewApiKey": given({**_KEY, "key": said(TEXT, "Shown here and never again.")}),
-    "ApiKey": given(
+    "ApiKey": given(_KEY),
+    "Tenant": given(
         {
-            **_KEY,
-            "name": TEXT,
-            "hint": TEXT,
+            "id": TEXT,
+            "object": kind("tenant"),
+            "tier": TEXT,
             "created_at": TIME,
-            "expires_at": maybe(TIME),
-            "revoked_at": maybe(TIME),
+            "keys": said(COUNT, "How many keys of it are good now."),
         }
     ),
     "Worker": given(
@@ -87,27 +110,54 @@ def _open(reply: Operation, **more: Operation) -> Operation:
     return {"security": [], "responses": {"200": reply, **more}, "errors": []}
 
 
+_KEY_ID = in_path("key_id", "The id of a key, `key_…`.")
+_TENANT_ID = in_path("tenant_id", "The name of a tenant.")
 _READINESS = {JSON: {"schema": ref("Readiness")}}
 
 OPERATIONS: Operations = {
     ("POST", "/admin/keys"): operation(
         answer(ref("NewApiKey")),
-        "403",
         request=body(ref("ApiKeyRequest"), {"tenant": "team-a", "expires_in_days": 90}),
     ),
-    ("GET", "/admin/keys"): operation(answer(listing(ref("ApiKey"))), "403"),
+    ("GET", "/admin/keys"): operation(
+        answer(page(ref("ApiKey"))),
+        "400",
+        parameters=(query("tenant", _TENANT, "Only keys of this tenant."), limit(100, 1000), after("key")),
+    ),
     ("DELETE", "/admin/keys/{key_id}"): operation(
-        answer(given({"id": TEXT, "object": kind("api_key"), "revoked": FLAG})),
-        "403",
+        answer(given({"id": TEXT, "object": kind("api_key"), "revoked": FLAG})), "404", parameters=(_KEY_ID,)
+    ),
+    ("POST", "/admin/keys/{key_id}/rotate"): operation(
+        answer(ref("NewApiKey")),
         "404",
-        parameters=(in_path("key_id", "The id of a key, `key_…`."),),
+        parameters=(_KEY_ID,),
+        request=body(
+            taken({}, {"keep_old_key_active_for_24_hours": FLAG}),
+            {"keep_old_key_active_for_24_hours": True},
+            required=False,
+        ),
     ),
-    ("GET", "/admin/workers"): operation(answer(listing(ref("Worker"))), "403"),
-    ("GET", "/admin/breakers"): operation(answer(listing(ref("Breaker"))), "403"),
+    ("POST", "/admin/tenants"): operation(
+        answer(ref("Tenant")),
+        "409",
+        request=body(taken({"id": _TENANT}, {"tier": _TIER}), {"id": "team-a", "tier": "pro"}),
+    ),
+    ("GET", "/admin/tenants"): operation(
+        answer(page(ref("Tenant"))), "400", parameters=(limit(100, 1000), after("tenant"))
+    ),
+    ("GET", "/admin/tenants/{tenant_id}"): operation(answer(ref("Tenant")), "404", parameters=(_TENANT_ID,)),
+    ("POST", "/admin/tenants/{tenant_id}"): operation(
+        answer(ref("Tenant")),
+        "404",
+        parameters=(_TENANT_ID,),
+        request=body(taken({"tier": _TIER}, {}), {"tier": "pro"}),
+    ),
+    ("GET", "/admin/workers"): operation(answer(listing(ref("Worker")))),
+    ("GET", "/admin/breakers"): operation(answer(listing(ref("Breaker")))),
     ("GET", "/admin/breakers/events"): operation(
-        answer(listing(ref("BreakerEvent"))), "400", "403", parameters=(limit(100, 1000),)
+        answer(listing(ref("BreakerEvent"))), "400", parameters=(limit(100, 1000),)
     ),
-    ("GET", "/metrics"): operation(stream("text/plain", "Prometheus' text format."), "403"),
+    ("GET", "/metrics"): operation(stream("text/plain", "Prometheus' text format.")),
     ("GET", "/healthz"): _open(answer(given({"status": kind("ok")}))),
     ("GET", "/readyz"): _open(
         answer(ref("Readiness")),

@@ -33,9 +33,9 @@ SCHEMAS: dict[str, Schema] = {
 _MEANINGS = {
     "400": "What was sent cannot be used; the message names the field.",
     "401": "There is no API key, or it is not good.",
-    "403": "This needs the admin key.",
+    "403": "The key does not have the scope that this needs.",
     "404": "There is no such thing, or it is another tenant's.",
-    "409": "The Idempotency-Key was used with another body.",
+    "409": "The Idempotency-Key was used with another body, or there is such a thing already.",
     "413": "The body is too large.",
     "429": "A limit is reached; `retry-after` says when to ask again.",
     "4XX": "The provider refused the request, or the job was cancelled (499).",

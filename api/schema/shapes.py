@@ -171,11 +171,11 @@ def operation(
 ) -> Operation:
     """One operation: its good answer, and the statuses of its errors (see `api.schema.errors`).
 
-    A key is needed by every one (401), and every one needs the database to know it (503).
+    A key is needed by every one (401), with a scope (403), and every one needs the database to know it (503).
     """
     found: Operation = {"parameters": list(parameters)} if parameters else {}
     if request is not None:
         found["requestBody"] = request
     found["responses"] = {str(status): reply, **(more or {})}
-    found["errors"] = sorted({*errors, "401", "503"} | ({"400", "413"} if request is not None else set()))
+    found["errors"] = sorted({*errors, "401", "403", "503"} | ({"400", "413"} if request is not None else set()))
     return found

@@ -25,8 +25,9 @@ _OBJECT_ID_CHARACTERS = 64
 
 @router.get("")
 async def retrieve(request: Request) -> Response:
-    """The secret that signs every callback of this tenant."""
+    """The secret that signs every callback of this tenant; for keys with the scope `write`."""
     principal = await authenticate(request)
+    principal.require("write")  # it signs: reading is not all that can be done with it
     services: Services = request.app.state.services
     return json_reply(_render(await services.webhooks.callback_secret(principal.tenant_id)))
 

@@ -116,7 +116,7 @@ async def keeps_old(request: Request) -> bool:
     Raises:
         InvalidRequest: it is neither empty nor a JSON object, or the field is no boolean.
     """
-    body = await json_object(request) if await request.body() else {}
+    body = await json_object(request, may_be_empty=True)
     return boolean(body, "keep_old_secret_active_for_24_hours") or False
 
 

@@ -1,32 +1,27 @@
-"""Tenants and their API keys. A key is kept as a hash only: it is shown once, when it is made."""
+"""Tenants: whose everything is, and in which tier. Their API keys are in `penstock.store.api_keys`."""
 
-import hashlib
-import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
-from penstock.ids import new_id
 from penstock.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
-class ApiKey:
-    """A key without its secret; `hint` is its first and last characters."""
+class Tenant:
+    """A tenant; `keys` of it are good now."""
 
-    id: UUID
-    tenant_id: str
+    id: str
     tier: str
-    name: str
-    hint: str
     created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
+    keys: int
 
 
-def key_hash(key: str) -> bytes:
-    """What is stored of a key. Keys of ours are 256 random bits, so a plain fast hash is enough."""
-    return hashlib.sha256(key.encode()).digest()
+_SHOWN = """
+    SELECT t.id, t.tier, t.created_at,
+        (SELECT count(*) FROM api_keys k WHERE k.tenant_id = t.id AND k.revoked_at IS NULL
+         AND (k.expires_at IS NULL OR k.expires_at > now())) AS keys
+    FROM tenants t
+"""
 
 
 async def ensure_tenants(database: Database, tiers: dict[str, str]) -> None:
@@ -40,67 +35,34 @@ async def ensure_tenants(database: Database, tiers: dict[str, str]) -> None:
     )
 
 
-async def create_key(
-    database: Database, tenant_id: str, tier: str, name: str, expires_at: datetime | None
-) -> tuple[UUID, str]:
-    """A new key of a tenant: its id and the key itself, which nothing keeps."""
-    await ensure_tenants(database, {tenant_id: tier})
-    key = "sk-penstock-" + secrets.token_urlsafe(32)
-    key_id = new_id()
-    await database.execute(
-        """
-        INSERT INTO api_keys (id, tenant_id, name, hash, hint, expires_at)
-        VALUES (%(id)s, %(tenant_id)s, %(name)s, %(hash)s, %(hint)s, %(expires_at)s)
-        """,
-        {
-            "id": key_id,
-            "tenant_id": tenant_id,
-            "name": name,
-            "hash": key_hash(key),
-            "hint": f"{key[:14]}…{key[-4:]}",
-            "expires_at": expires_at,
-        },
+async def insert(database: Database, tenant_id: str, tier: str) -> bool:
+    """A new tenant; False if there is one of this name."""
+    made = await database.execute(
+        "INSERT INTO tenants (id, tier) VALUES (%(id)s, %(tier)s) ON CONFLICT DO NOTHING",
+        {"id": tenant_id, "tier": tier},
     )
-    return key_id, key
+    return made == 1
 
 
-async def find_key(database: Database, key: str) -> tuple[str, str] | None:
-    """(tenant, tier) of a key that is good now."""
-    row = await database.fetch_one(
-        """
-        SELECT t.id, t.tier FROM api_keys k JOIN tenants t ON t.id = k.tenant_id
-        WHERE k.hash = %(hash)s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
-        """,
-        {"hash": key_hash(key)},
+async def page(database: Database, after: str | None, limit: int) -> list[Tenant]:
+    """Tenants by name, those after the name `after`."""
+    rows = await database.fetch(
+        _SHOWN + "WHERE %(after)s::text IS NULL OR t.id > %(after)s ORDER BY t.id LIMIT %(limit)s",
+        {"after": after, "limit": limit},
     )
-    return (row["id"], row["tier"]) if row else None
+    return [Tenant(**row) for row in rows]
+
+
+async def get(database: Database, tenant_id: str) -> Tenant | None:
+    """One tenant."""
+    row = await database.fetch_one(_SHOWN + "WHERE t.id = %(id)s", {"id": tenant_id})
+    return Tenant(**row) if row else None
 
 
 async def tier_of(database: Database, tenant_id: str) -> str:
     """A tenant's tier, as its keys said last."""
     row = await database.fetch_one("SELECT tier FROM tenants WHERE id = %(id)s", {"id": tenant_id})
     return str(row["tier"]) if row else "unlimited"
-
-
-async def list_keys(database: Database) -> list[ApiKey]:
-    """Every key, newest first."""
-    rows = await database.fetch(
-        """
-        SELECT k.id, k.tenant_id, t.tier, k.name, k.hint, k.created_at, k.expires_at, k.revoked_at
-        FROM api_keys k JOIN tenants t ON t.id = k.tenant_id ORDER BY k.created_at DESC, k.id DESC
-        """
-    )
-    return [ApiKey(**row) for row in rows]
-
-
-async def revoke_key(database: Database, key_id: UUID) -> bool:
-    """End a key; False if there is none or it had ended."""
-    return (
-        await database.execute(
-            "UPDATE api_keys SET revoked_at = now() WHERE id = %(id)s AND revoked_at IS NULL", {"id": key_id}
-        )
-        == 1
-    )
 
 
 @dataclass(frozen=True, slots=True)

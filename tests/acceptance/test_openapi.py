@@ -188,8 +188,14 @@ def test_webhooks(session: Session) -> None:
 
 def test_for_the_operator(session: Session) -> None:
     key = session("POST", "/admin/keys", {"name": "described"})
-    session("GET", "/admin/keys")
-    session("DELETE", "/admin/keys/{key_id}", key_id=key["id"])
+    session("GET", "/admin/keys", tenant="default")
+    new = session("POST", "/admin/keys/{key_id}/rotate", {}, key_id=key["id"])
+    session("DELETE", "/admin/keys/{key_id}", key_id=new["id"])
+    session("POST", "/admin/tenants", {"id": "described"})
+    session("POST", "/admin/tenants", {"id": "described"}, status=409)
+    session("GET", "/admin/tenants")
+    session("GET", "/admin/tenants/{tenant_id}", tenant_id="described")
+    session("POST", "/admin/tenants/{tenant_id}", {"tier": "pro"}, tenant_id="described")
     for path in ("/admin/workers", "/admin/breakers", "/admin/breakers/events", "/metrics", "/healthz", "/readyz"):
         session("GET", path)
     session("GET", "/admin/keys", headers={"authorization": f"Bearer {KEY}"}, status=403)

@@ -11,7 +11,7 @@ from click.testing import Result
 from stand_in_api import Api
 from typer.testing import CliRunner
 
-from cli import live_results, user
+from cli import keys, live_results, user
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def app() -> typer.Typer:
     made = typer.Typer()
     for command in (user.submit, user.watch, user.results, user.cancel):
         made.command()(command)
-    made.add_typer(user.keys_app, name="keys")
+    made.add_typer(keys.app, name="keys")
     return made
 
 
@@ -126,20 +126,42 @@ def test_cancel_prints_the_new_status(app: typer.Typer, api: Api) -> None:
     assert run(app, api, "cancel", "batch_1").stdout == "cancelling\n"
 
 
+NEW_KEY = {"id": "key_1", "tenant": "evals", "tier": "unlimited", "scopes": ["read", "write"], "key": "sk-new"}
+
+
 def test_a_new_key_is_alone_on_stdout(app: typer.Typer, api: Api) -> None:
-    api.on("POST /admin/keys", {"id": "key_1", "tenant": "evals", "tier": "unlimited", "key": "sk-new"})
+    api.on("POST /admin/keys", NEW_KEY)
     result = run(app, api, "keys", "create", "--tenant", "evals")
     assert result.stdout == "sk-new\n"
-    assert json.loads(api.asked[0].body) == {"tenant": "evals", "tier": "unlimited", "name": ""}
+    assert json.loads(api.asked[0].body) == {"tenant": "evals", "name": ""}
+    run(app, api, "keys", "create", "--scope", "read", "--scope", "admin", "--tier", "pro", "--expires-in-days", "7")
+    assert json.loads(api.asked[1].body) == {
+        "tenant": "default",
+        "name": "",
+        "tier": "pro",
+        "scopes": ["read", "admin"],
+        "expires_in_days": 7,
+    }
+
+
+def test_a_rotated_key_is_alone_on_stdout(app: typer.Typer, api: Api) -> None:
+    api.on("POST /admin/keys/key_1/rotate", NEW_KEY)
+    assert run(app, api, "keys", "rotate", "key_1", "--keep-old").stdout == "sk-new\n"
+    assert json.loads(api.asked[0].body) == {"keep_old_key_active_for_24_hours": True}
 
 
 def test_keys_are_listed_whole(app: typer.Typer, api: Api) -> None:
-    """An id cut to the width of the terminal could not be revoked."""
+    """An id cut to the width of the terminal could not be revoked; and all pages are shown."""
     row = {"id": "key_" + "0" * 32, "tenant": "evals", "tier": "unlimited", "name": "nightly", "hint": "…abcd"}
-    api.on("GET /admin/keys", {"data": [row | {"created_at": 1790000000, "expires_at": None, "revoked_at": 1}]})
+    row |= {"scopes": ["read"], "created_at": 1790000000, "expires_at": None, "revoked_at": 1}
+    second = row | {"id": "key_" + "1" * 32, "revoked_at": None, "expires_at": 1}
+    api.on("GET /admin/keys?limit=1000", {"data": [row], "has_more": True, "last_id": row["id"]})
+    api.on(f"GET /admin/keys?after={row['id']}&limit=1000", {"data": [second], "has_more": False, "last_id": None})
     result = run(app, api, "keys", "list")
     assert row["id"] in result.stdout
     assert "revoked" in result.stdout
+    assert second["id"] in result.stdout
+    assert "expired 1970-01-01" in result.stdout
 
 
 def test_a_key_is_revoked_by_its_id(app: typer.Typer, api: Api) -> None:

@@ -1,12 +1,12 @@
 """Answers of a route's earlier steps, which the worker of the next one has to know.
 
-Revision ID: 0007
+Revision ID: 0008
 """
 
 from alembic import op
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 
 
 def upgrade() -> None:
