@@ -1,18 +1,16 @@
-"""What `penstock.yaml` may hold: one class per section, defaults included. Reading it is the business of `settings`."""
+"""The whole of `penstock.yaml`: one class per section, defaults included."""
 
 import re
 from datetime import date
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from penstock.catalogue import Quirks, WireFormat, bedrock_url, quirks_of
+from penstock.configuration.routes import NO_LOGPROBS, AcceptConfig, RouteConfig
+from penstock.configuration.section import Amount, Positive, Seconds, Section
 from penstock.policies import GuardConfig
-
-Positive = Annotated[int, Field(gt=0)]
-Seconds = Annotated[float, Field(gt=0)]
-Amount = Annotated[float, Field(ge=0)]
 
 #: what a key may do: see `penstock.rules.api_keys`
 Scope = Literal["read", "write", "admin"]
@@ -20,11 +18,7 @@ Scope = Literal["read", "write", "admin"]
 DEFAULT_SCOPES: frozenset[Scope] = frozenset({"read", "write"})
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Limits(_Section):
+class Limits(Section):
     """A provider's quota. What is left out is not limited.
 
     `tokens_per_minute` counts input and output together, the others each alone; `concurrency` is calls at one moment.
@@ -44,7 +38,7 @@ class Limits(_Section):
     interactive_reserve: Annotated[float, Field(ge=0, lt=1)] = 0.05
 
 
-class Timeouts(_Section):
+class Timeouts(Section):
     """Seconds an upstream call may take: to connect, to the first chunk, between two chunks, and in all."""
 
     connect: Seconds = 5.0
@@ -53,7 +47,7 @@ class Timeouts(_Section):
     total: Seconds = 600.0
 
 
-class AwsCredentials(_Section):
+class AwsCredentials(Section):
     """Who signs calls to AWS, and for which region. A session token belongs to temporary credentials."""
 
     region: Annotated[str, Field(pattern=r"^[a-z]{2,8}(-[a-z]+)+-\d+$")]
@@ -76,7 +70,7 @@ class AwsCredentials(_Section):
         return value
 
 
-class ProviderConfig(_Section):
+class ProviderConfig(Section):
     """One upstream account: where it is, which wire format it speaks, and what it allows.
 
     With a `vendor` of the catalogue, `wire_format`, `base_url`, `quirks` and the key's variable come from its row;
@@ -153,7 +147,7 @@ class ProviderConfig(_Section):
         return value
 
 
-class Price(_Section):
+class Price(Section):
     """US dollars per million tokens. Input read from the provider's cache or written to it falls back to `input`."""
 
     input: Amount
@@ -162,7 +156,7 @@ class Price(_Section):
     cache_write: Amount | None = None
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """A public model name: the provider that serves it and what it is called there."""
 
     provider: str
@@ -176,7 +170,7 @@ class ModelConfig(_Section):
     limits: Limits | None = None
 
 
-class KeyConfig(_Section):
+class KeyConfig(Section):
     """A static API key, for set-ups without the admin API. What its `scopes` mean: `penstock.rules.api_keys`."""
 
     key: SecretStr
@@ -192,7 +186,7 @@ class KeyConfig(_Section):
         return value
 
 
-class WebhookEndpointConfig(_Section):
+class WebhookEndpointConfig(Section):
     """A static receiver. Being the operator's own, it may be on plain http and on this host."""
 
     url: str
@@ -208,7 +202,7 @@ class WebhookEndpointConfig(_Section):
         return value
 
 
-class WebhooksConfig(_Section):
+class WebhooksConfig(Section):
     """Where events go and how often a failed delivery is tried again (seconds before each retry, jittered).
 
     `allow_networks`, `disable_after` and `retention` are about tenants' endpoints and callback addresses, and what is
@@ -224,7 +218,7 @@ class WebhooksConfig(_Section):
     retention: Seconds = 30 * 24 * 3600.0
 
 
-class TierConfig(_Section):
+class TierConfig(Section):
     """What one tenant may use; what is left out is not limited."""
 
     requests_per_minute: Positive | None = None
@@ -239,53 +233,8 @@ _TIERS = {
     "unlimited": TierConfig(),
 }
 
-FallbackReason = Literal["unavailable", "rate_limited", "unauthorized", "content_policy", "invalid_request"]
 
-
-class AcceptConfig(_Section):
-    """When an escalating route trusts an answer, so that the next model is not asked.
-
-    An answer that is cut short, refused, empty, or not of the `pattern` (a regular expression found anywhere in it) or
-    of the JSON that was asked for, is never trusted. Beyond that one of the signals given here has to speak for it:
-    `agreement`, the same answer as an earlier step's, compared as that kind of task; `min_probability`, of its tokens
-    on geometric average.
-    """
-
-    agreement: Literal["exact", "text", "numeric", "choice", "json", "literal"] | None = None
-    min_probability: Annotated[float | None, Field(gt=0, le=1)] = None
-    pattern: str | None = None
-
-    @field_validator("pattern")
-    @classmethod
-    def _compiles(cls, value: str | None) -> str | None:
-        try:
-            re.compile(value or "")
-        except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from error
-        return value
-
-
-#: these have no field for the log probabilities of tokens
-_NO_LOGPROBS = frozenset({"anthropic", "bedrock"})
-
-
-class RouteConfig(_Section):
-    """A name that stands for several models, in the order in which they are tried.
-
-    `fallback`: the next one when one fails. `escalation`: also when its answer is not trusted (`accept`), while the
-    calls for a request have cost less than `max_cost`, in US dollars. `fallback_on` says after which failures the next
-    one is: `unavailable` (5xx, timeouts, broken connections, an open breaker), `rate_limited` (a call with a client
-    waiting finds no quota in time), `unauthorized` (our key there is refused), `content_policy`, `invalid_request`.
-    """
-
-    strategy: Literal["fallback", "escalation"] = "fallback"
-    steps: Annotated[list[str], Field(min_length=1)]
-    accept: AcceptConfig = AcceptConfig()
-    max_cost: Annotated[float | None, Field(gt=0)] = None
-    fallback_on: frozenset[FallbackReason] = frozenset({"unavailable", "rate_limited", "unauthorized"})
-
-
-class BreakerConfig(_Section):
+class BreakerConfig(Section):
     """When a deployment is left alone: after so many faults in a row, for so long; then so many probes decide."""
 
     failures: Positive = 5
@@ -293,21 +242,21 @@ class BreakerConfig(_Section):
     probes: Positive = 3
 
 
-class LaneRetries(_Section):
+class LaneRetries(Section):
     """How often one job is called at one deployment, and for how long, before its failure stands."""
 
     max_attempts: Positive = 5
     max_seconds: Seconds = 24 * 3600.0
 
 
-class RetriesConfig(_Section):
+class RetriesConfig(Section):
     """Retries by lane: work in the queue has time, a waiting client has not."""
 
     bulk: LaneRetries = LaneRetries()
     interactive: LaneRetries = LaneRetries(max_attempts=3, max_seconds=120)
 
 
-class WorkerConfig(_Section):
+class WorkerConfig(Section):
     """How much one worker process takes on."""
 
     permits: Positive = 400
@@ -315,7 +264,7 @@ class WorkerConfig(_Section):
     max_recoveries: Positive = 5
 
 
-class BatchesConfig(_Section):
+class BatchesConfig(Section):
     """What one batch may hold; the defaults are the vendors' documented limits."""
 
     max_requests: Positive = 50_000
@@ -326,7 +275,7 @@ class BatchesConfig(_Section):
     max_message_bytes: Positive = 256_000_000
 
 
-class HttpConfig(_Section):
+class HttpConfig(Section):
     """What the API takes from one request and one connection.
 
     A header may take `header_seconds`. A body may take `body_seconds`, and longer while it comes at
@@ -344,7 +293,7 @@ class HttpConfig(_Section):
     unread_seconds: Seconds = 120.0
 
 
-class Config(_Section):
+class Config(Section):
     """The whole of `penstock.yaml`."""
 
     providers: dict[str, ProviderConfig] = {}
@@ -392,7 +341,7 @@ class Config(_Section):
             if step not in self.models:
                 raise ValueError(f"routes.{name}.steps[{index}]: there is no model `{step}`")
             wire_format = self.providers[self.models[step].provider].wire_format
-            if route.accept.min_probability and index < len(route.steps) - 1 and wire_format in _NO_LOGPROBS:
+            if route.accept.min_probability and index < len(route.steps) - 1 and wire_format in NO_LOGPROBS:
                 raise ValueError(
                     f"routes.{name}.accept.min_probability: the provider of `{step}` tells no token probabilities"
                 )

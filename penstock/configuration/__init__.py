@@ -1,0 +1,48 @@
+"""What `penstock.yaml` may hold. Reading it is the business of `settings`."""
+
+from penstock.configuration.config import (
+    DEFAULT_SCOPES,
+    AwsCredentials,
+    BatchesConfig,
+    BreakerConfig,
+    Config,
+    HttpConfig,
+    KeyConfig,
+    LaneRetries,
+    Limits,
+    ModelConfig,
+    Price,
+    ProviderConfig,
+    RetriesConfig,
+    Scope,
+    TierConfig,
+    Timeouts,
+    WebhookEndpointConfig,
+    WebhooksConfig,
+    WorkerConfig,
+)
+from penstock.configuration.routes import AcceptConfig, RouteConfig
+
+__all__ = [
+    "DEFAULT_SCOPES",
+    "AcceptConfig",
+    "AwsCredentials",
+    "BatchesConfig",
+    "BreakerConfig",
+    "Config",
+    "HttpConfig",
+    "KeyConfig",
+    "LaneRetries",
+    "Limits",
+    "ModelConfig",
+    "Price",
+    "ProviderConfig",
+    "RetriesConfig",
+    "RouteConfig",
+    "Scope",
+    "TierConfig",
+    "Timeouts",
+    "WebhookEndpointConfig",
+    "WebhooksConfig",
+    "WorkerConfig",
+]
