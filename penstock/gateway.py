@@ -21,7 +21,8 @@ from penstock.completion.encoding import dumps
 from penstock.configuration import Config
 from penstock.dialects import openai_chat
 from penstock.errors import InvalidRequest, ProviderStreamBroken
-from penstock.execution.call import Caller, CallRecord, Emit, Interrupted, NextDeployment, Order
+from penstock.execution.call import Caller, Emit, Interrupted, NextDeployment, Order
+from penstock.execution.record import CallRecord
 from penstock.ids import new_id
 from penstock.limits.buckets import DeploymentLimits, Scope
 from penstock.limits.quota import Quota

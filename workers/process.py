@@ -98,7 +98,7 @@ class WorkerProcess:
             database=self._database,
             redis=self._redis,
             pipeline=Pipeline(config, deployments, caller),
-            exits=Exits(commit, returns, Hops(self._database, self._redis, self._doorbell, deployments, config)),
+            exits=Exits(commit, returns, Hops(self._database, self._redis, self._doorbell, deployments)),
             writer=writer,
             permits=config.worker.permits,
             worker_id=self.worker_id,

@@ -15,8 +15,9 @@ from uuid import UUID
 import structlog
 
 from penstock.errors import Unavailable
-from penstock.execution.call import CallRecord, Deferred, Interrupted
+from penstock.execution.call import Deferred, Interrupted
 from penstock.execution.pipeline import Hop, Pipeline, cancelled, failed
+from penstock.execution.record import CallRecord
 from penstock.redis import Redis, RedisError
 from penstock.rules.lifecycle import JobState
 from penstock.store import jobs as job_store
@@ -37,15 +38,20 @@ _log = structlog.get_logger()
 
 
 class _Running:
-    """A claimed job and the task that works on it; `end` is set when it is to be stopped."""
+    """A claimed job and the task that works on it; `end` is set when it is to be stopped.
 
-    __slots__ = ("end", "job", "record", "stream", "task")
+    It is closed while it is `calling`. After that its answer, or where it goes on, is being committed: whoever flagged
+    the job finds it where it went.
+    """
+
+    __slots__ = ("calling", "end", "job", "record", "stream", "task")
 
     def __init__(self, job: ClaimedJob, stream: TokenStream | None) -> None:
         self.job = job
         self.record = CallRecord(job.id, job.epoch, job.failures)
         self.stream = stream
         self.end: JobState | None = None
+        self.calling = False
         self.task: asyncio.Task[None]
 
 
@@ -130,9 +136,15 @@ class WorkerRuntime:
         """The end of a job; None when it goes on elsewhere or later."""
         job, record, stream = running.job, running.record, running.stream
         try:
-            if stream:
-                stream.append(Started())
-            return await self._pipeline.run(job, record, stream.append if stream else None)
+            if running.end is not None:
+                return cancelled(job, record, running.end)
+            running.calling = True
+            try:
+                if stream:
+                    stream.append(Started())
+                return await self._pipeline.run(job, record, stream.append if stream else None)
+            finally:
+                running.calling = False
         except Deferred:
             self._give_up(running)
         except Hop as hop:
@@ -180,7 +192,8 @@ class WorkerRuntime:
         running = self._running.get(job_id)
         if running is not None and running.end is None:
             running.end = end
-            running.task.cancel()
+            if running.calling:
+                running.task.cancel()
 
     def stop_batch(self, batch_id: UUID, end: JobState) -> None:
         """Close every running call of a batch."""
@@ -212,7 +225,8 @@ class WorkerRuntime:
         while self._running and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
         for running in list(self._running.values()):
-            running.task.cancel()
+            if running.calling:
+                running.task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._returns.flush()
         await self._commit.flush()

@@ -14,8 +14,9 @@ from penstock.dialects import openai_responses, registry
 from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
 from penstock.errors import ModelNotFound, PenstockError, ProviderCircuitOpen, error_to_json
-from penstock.execution.call import Asked, Caller, CallRecord, Deferred, Emit, Interrupted, NextDeployment, Order
+from penstock.execution.call import Asked, Caller, Deferred, Emit, Interrupted, NextDeployment, Order
 from penstock.execution.prompts import complete_each
+from penstock.execution.record import CallRecord
 from penstock.ids import public_id
 from penstock.limits.buckets import TokenBucket, tier_buckets
 from penstock.providers.deployments import Deployment, Deployments

@@ -76,12 +76,6 @@ async def find_key(database: Database, key: str) -> tuple[str, str] | None:
     return (row["id"], row["tier"]) if row else None
 
 
-async def tier_of(database: Database, tenant_id: str) -> str:
-    """A tenant's tier, as its keys said last."""
-    row = await database.fetch_one("SELECT tier FROM tenants WHERE id = %(id)s", {"id": tenant_id})
-    return str(row["tier"]) if row else "unlimited"
-
-
 async def list_keys(database: Database) -> list[ApiKey]:
     """Every key, newest first."""
     rows = await database.fetch(
