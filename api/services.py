@@ -60,7 +60,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             reader=reader,
             doorbell=doorbell,
             deployments=deployments,
-            submission=Submission(database, redis, doorbell, deployments, config),
+            submission=Submission(database, redis, doorbell, deployments),
             quota=quota,
             breakers=Breakers(redis, quota, config),
             webhooks=ManagedWebhooks(database, config.webhooks, SecretKeys(settings.secret_keys)),

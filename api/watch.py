@@ -20,6 +20,7 @@ from penstock.submission.doorbells import order_stop
 #: seconds of silence after which a client gets a comment line
 HEARTBEAT_SECONDS = 10.0
 _CANCEL_PATIENCE = 3.0
+_LOOKS_PER_RING = 10
 
 
 class Watch:
@@ -103,9 +104,13 @@ async def cancel(services: Services, tenant_id: str, job_id: UUID) -> None:
     state = await jobs.request_cancel(services.database, tenant_id, job_id)
     if state != "running":
         return
-    await order_stop(services.redis, "job", job_id, "cancelled")
     deadline = asyncio.get_running_loop().time() + _CANCEL_PATIENCE
+    looks = 0
     while asyncio.get_running_loop().time() < deadline:
+        if looks % _LOOKS_PER_RING == 0:
+            # again and again: a worker that had just claimed the job did not know it yet
+            await order_stop(services.redis, "job", job_id, "cancelled")
+        looks += 1
         await asyncio.sleep(0.02)
         found = await jobs.state_of(services.database, job_id)
         if found is None or found[0] != "running":

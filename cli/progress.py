@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -111,10 +112,28 @@ def figures(batch: Mapping[str, Any], pace: Pace) -> str:
         parts.append(f"{tokens:,} tokens")
     if "cost" in batch:
         parts.append(money(batch["cost"]) if batch["cost"] is not None else "cost unknown")
-    left = pace.seconds_for(total - done) if running and total else None
+    left = seconds_left(batch, pace) if running else None
     if left is not None:
         parts.append(f"{duration(left)} left")
+    if running and batch.get("warning"):
+        parts.append("too late for its window")
     return " · ".join(parts)
+
+
+def seconds_left(batch: Mapping[str, Any], pace: Pace) -> float | None:
+    """What the server expects, which knows the limits and who else is waiting; else what the pace says, if any."""
+    expected = batch.get("estimated_completion_at")
+    if expected is not None:
+        return max(float(expected) - time.time(), 0.0)
+    done, total = rows_done(batch)
+    return pace.seconds_for(total - done) if total else None
+
+
+def expectation(batch: Mapping[str, Any]) -> str:
+    """A sentence on when a batch will be done."""
+    expected = float(batch["estimated_completion_at"])
+    at = datetime.fromtimestamp(expected).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return f"expected to be done at {at}, in {duration(max(expected - time.time(), 0.0))}"
 
 
 def money(dollars: float) -> str:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from cli import live_results
-from cli.progress import TERMINAL, BatchProgress
+from cli.progress import TERMINAL, BatchProgress, expectation
 from penstock.errors import Conflict, InvalidRequest, PenstockError, Unavailable
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 1.0
 #: seconds for which a watch puts up with a server that is away: it may be restarting
 _PATIENCE_SECONDS = 60.0
+#: for how long `submit` waits to hear when the batch will be done, and how often it asks
+_EXPECTATION_SECONDS, _EXPECTATION_POLL_SECONDS = 6.0, 0.5
 _ERRORS_SHOWN = 10
 
 UrlOption = Annotated[
@@ -35,18 +37,22 @@ KeyOption = Annotated[
 def submit(
     file: Annotated[Path, typer.Argument(help="JSONL, one request a line.", exists=True, dir_okay=False)],
     endpoint: Annotated[str, typer.Option(help="What every line asks for.")] = "/v1/chat/completions",
+    window: Annotated[str, typer.Option(help="Hours in which it must be done; the rest then expires.")] = "24h",
+    priority: Annotated[int, typer.Option(help="Its place among your own work: the lowest goes first.")] = 0,
     watch_it: Annotated[bool, typer.Option("--watch", help="Stay and show the progress.")] = False,
     url: UrlOption = None,
     key: KeyOption = None,
 ) -> None:
-    """Submit a file of requests as a batch; prints the batch's id."""
+    """Submit a file of requests as a batch; prints the batch's id, and when it is expected to be done."""
     with reached(url, key) as penstock:
         uploaded = penstock.upload(file)
-        body = {"input_file_id": uploaded["id"], "endpoint": endpoint, "completion_window": "24h"}
-        batch = penstock.post("/v1/batches", body)
+        body = {"input_file_id": uploaded["id"], "endpoint": endpoint, "completion_window": window}
+        batch = penstock.post("/v1/batches", body | ({"priority": priority} if priority else {}))
         typer.echo(batch["id"])
         if watch_it:
             _follow(penstock, batch["id"])
+        else:
+            _tell_expectation(penstock, batch)
 
 
 def watch(batch_id: str, url: UrlOption = None, key: KeyOption = None) -> None:
@@ -126,6 +132,19 @@ def _follow(penstock: "PenstockClient", batch_id: str) -> None:
         raise InvalidRequest(f"{batch_id} was refused: {_first_error(batch)}")
     if batch["status"] != "completed":
         raise Conflict(f"{batch_id} is {batch['status']}; what was answered can be had with `penstock results`")
+
+
+def _tell_expectation(penstock: "PenstockClient", batch: dict[str, Any]) -> None:
+    """Say when a new batch will be done, as soon as its file was read; after some seconds nobody knows yet."""
+    deadline = time.monotonic() + _EXPECTATION_SECONDS
+    while "estimated_completion_at" in batch and batch["status"] not in TERMINAL and time.monotonic() < deadline:
+        if batch["estimated_completion_at"] is not None:
+            typer.echo(expectation(batch), err=True)
+            if batch["warning"]:
+                typer.echo(f"warning: {batch['warning']}", err=True)
+            return
+        time.sleep(_EXPECTATION_POLL_SECONDS)
+        batch = _look(penstock, batch["id"])
 
 
 def _look(penstock: "PenstockClient", batch_id: str) -> dict[str, Any]:

@@ -22,8 +22,9 @@ from penstock.completion.encoding import dumps
 from penstock.configuration import Config
 from penstock.dialects import openai_chat
 from penstock.errors import InvalidRequest, ProviderStreamBroken
-from penstock.execution.call import Caller, CallRecord, Emit, Interrupted, NextDeployment, Order
+from penstock.execution.call import Caller, Emit, Interrupted, NextDeployment, Order
 from penstock.execution.guarded import guarded
+from penstock.execution.record import CallRecord
 from penstock.guard.findings import Finding
 from penstock.guard.pipeline import Guard, Screened
 from penstock.ids import new_id

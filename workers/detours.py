@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from penstock.configuration import Config
 from penstock.errors import ProviderCircuitOpen
 from penstock.providers.deployments import Deployments
 from penstock.store import detours
@@ -27,17 +26,16 @@ _log = structlog.get_logger()
 class Detours:
     """The way around, for one dispatcher."""
 
-    def __init__(self, database: Database, deployments: Deployments, config: Config) -> None:
+    def __init__(self, database: Database, deployments: Deployments) -> None:
         self._database = database
         self._deployments = deployments
-        self._flow_ids = FlowIds(database, config)
+        self._flow_ids = FlowIds(database)
 
     async def move(self, ill: str, flows: Sequence[Flow], free_at: Callable[[str], Awaitable[int]]) -> int:
         """Move jobs of `flows` away from the deployment `ill`; returns how many.
 
         `free_at` says how many more jobs a deployment can begin now: none where it is ill too.
         """
-        tiers = {flow.tenant_id: flow.tier for flow in flows}
         async with self._database.transaction() as connection:
             jobs = await detours.stranded(connection, flows, _LOOK)
             free = {name: await free_at(name) for job in jobs for name in job.fallback}
@@ -45,7 +43,7 @@ class Detours:
             for job in jobs:
                 name = self._next(job, free)
                 if name is not None:
-                    flow_id = await self._flow_ids.of(name, "bulk", job.tenant_id, tiers[job.tenant_id])
+                    flow_id = await self._flow_ids.of(name, "bulk", job.tenant_id)
                     rows.append(Detour(job.id, name, flow_id))
             if not rows:
                 return 0

@@ -55,11 +55,17 @@ class Dispatcher:
         self._quota = quota
         self._deployments = deployments
         self._slice = config.worker.slice_size
+        self._weight_of = config.weight_of
         self._limits = {name: DeploymentLimits.of(config, name) for name in config.models}
         self._clocks: dict[tuple[str, str], _Clock] = {}
         self._tiers = TierRoom(quota, config)
-        self._detours = Detours(database, deployments, config)
+        self._detours = Detours(database, deployments)
         self._orphans: set[str] = set()
+
+    async def take_over(self) -> None:
+        """Begin to lead where the last leader stopped: an idle flow must not come back with credit from long ago."""
+        for (pool, lane), now in (await flows.clocks(self._database)).items():
+            self._clock(pool, lane).now = now
 
     async def dispatch(self) -> int:
         """Fill every window once; returns how many jobs were sent, or moved to another deployment's backlog."""
@@ -110,7 +116,12 @@ class Dispatcher:
         clock = self._clock(deployment.name, lane)
         most = await self._tiers.most(members, clock.mean)
         contenders = [
-            Contender(rejoin(flow.virtual_time, clock.now), flow.weight, clock.mean(flow), most.get(flow.id))
+            Contender(
+                rejoin(flow.virtual_time, clock.now),
+                self._weight_of(flow.tenant_id, flow.tier),
+                clock.mean(flow),
+                most.get(flow.id),
+            )
             for flow in members
         ]
         counts = share(contenders, slots)
@@ -152,7 +163,7 @@ class Dispatcher:
             clock.mean_tokens[flow.id] = 0.8 * mean + 0.2 * tokens / len(mine)
             self._tiers.sent(flow, len(mine), tokens)
         last = max(((job.priority, job.id) for job in mine), default=None)
-        return flow, contender.virtual_time + tokens / flow.weight, last, len(mine) < asked
+        return flow, contender.virtual_time + tokens / contender.weight, last, len(mine) < asked
 
     async def _ring(self, deployment: Deployment, lane: str, taken: list[Taken]) -> None:
         ids = [job.id for job in sorted(taken, key=lambda job: (job.priority, job.id))]
@@ -174,10 +185,15 @@ class Dispatcher:
 
 async def run(dispatcher: Dispatcher, wake: asyncio.Event, leading: asyncio.Event) -> None:
     """Dispatch while leading: at every ring, and a few times a second without one. Until cancelled."""
+    led = False
     while True:
+        led = led and leading.is_set()
         await leading.wait()
         wake.clear()
         try:
+            if not led:
+                await dispatcher.take_over()
+                led = True
             sent = await dispatcher.dispatch()
         except Unavailable as error:
             _log.warning("dispatch: the database is away", error=type(error).__name__)

@@ -6,7 +6,6 @@ from uuid import UUID
 import structlog
 
 from penstock.broker import Doorbell
-from penstock.configuration import Config
 from penstock.errors import Unavailable
 from penstock.execution.pipeline import Hop
 from penstock.providers.deployments import Deployments
@@ -25,14 +24,12 @@ _log = structlog.get_logger()
 class Hops:
     """Moves the jobs of one worker to other deployments' queues."""
 
-    def __init__(
-        self, database: Database, redis: Redis, doorbell: Doorbell, deployments: Deployments, config: Config
-    ) -> None:
+    def __init__(self, database: Database, redis: Redis, doorbell: Doorbell, deployments: Deployments) -> None:
         self._database = database
         self._redis = redis
         self._doorbell = doorbell
         self._deployments = deployments
-        self._flow_ids = FlowIds(database, config)
+        self._flow_ids = FlowIds(database)
 
     async def move(self, job: ClaimedJob, hop: Hop, worker_id: UUID) -> None:
         """Move a running job; while the database is away, try again."""
@@ -58,7 +55,7 @@ class Hops:
             await jobs.hand_back(self._database, None, [job.id])
 
     async def _commit(self, job: ClaimedJob, hop: Hop, worker_id: UUID) -> bool:
-        flow_id = await self._flow_ids.of(hop.deployment, job.lane, job.tenant_id, job.tier)
+        flow_id = await self._flow_ids.of(hop.deployment, job.lane, job.tenant_id)
         return await hops.hop(
             self._database,
             worker_id,

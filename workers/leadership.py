@@ -23,6 +23,7 @@ from penstock.tasks import end
 from penstock.webhooks import Deliverer, ManagedReceivers, SecretKeys, receivers_client
 from workers import dispatcher as dispatching
 from workers.dispatcher import Dispatcher
+from workers.forecasts import Forecasts
 from workers.maintenance import Maintenance, every
 
 LEASE = "dispatcher"
@@ -75,6 +76,7 @@ async def serve(settings: Settings) -> None:
     quota = Quota(redis, SpentBy(database, deployments.upstreams()))
     wake, leading, stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
     dispatcher = Dispatcher(database, doorbell, quota, deployments, config)
+    forecasts = Forecasts(database, quota, config)
     sweeps = Maintenance(database, redis, doorbell, deployments, config)
     client = make_client(config.webhooks.timeout)
     outward = receivers_client(config.webhooks)
@@ -85,6 +87,8 @@ async def serve(settings: Settings) -> None:
         listen(redis, wake),
         dispatching.run(dispatcher, wake, leading),
         every(1.0, leading, sweeps.tend_batches),
+        every(1.0, leading, sweeps.stop_jobs),
+        every(2.0, leading, forecasts.look),
         every(2.0, leading, sweeps.find_lost_rings),
         every(2.0, leading, sweeps.find_dead_workers),
         every(10.0, leading, sweeps.wake_flows),

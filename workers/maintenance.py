@@ -13,7 +13,7 @@ from penstock.configuration import Config
 from penstock.errors import Unavailable
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
-from penstock.store import backlog, batches, flows, idempotency, jobs, message_batches, webhook_log, workers
+from penstock.store import backlog, batches, flows, idempotency, jobs, message_batches, stops, webhook_log, workers
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.submission.doorbells import order_stop
@@ -47,7 +47,7 @@ class Maintenance:
 
     async def tend_batches(self) -> None:
         """Have files read, flagged batches ended, finished ones finalised."""
-        for batch_id in await batches.expire(self.database):
+        for batch_id in await stops.flag_expired_batches(self.database):
             _log.info("a batch's completion window closed", batch=batch_id.hex)
         for batch in await batches.open_batches(self.database):
             await self._tend(batch)
@@ -61,6 +61,14 @@ class Maintenance:
                 await asyncio.sleep(0)
         if batch.checked:
             await finalize_batch(self.database, batch.id)
+
+    async def stop_jobs(self) -> None:
+        """End single jobs that were asked to stop, or whose window closed; their workers are told again."""
+        await stops.flag_expired_jobs(self.database, _PAGE)
+        for stop in await stops.running(self.database, _PAGE):
+            await order_stop(self.redis, "job", stop.job_id, stop.end)
+        while await stops.end_flagged(self.database, _PAGE) == _PAGE:
+            await asyncio.sleep(0)
 
     async def purge_batches(self) -> None:
         """Remove the lines of batches that were deleted."""

@@ -102,7 +102,7 @@ class WorkerProcess:
             database=self._database,
             redis=self._redis,
             pipeline=Pipeline(config, deployments, caller, self._guard, self._tally),
-            exits=Exits(commit, returns, Hops(self._database, self._redis, self._doorbell, deployments, config)),
+            exits=Exits(commit, returns, Hops(self._database, self._redis, self._doorbell, deployments)),
             writer=writer,
             permits=config.worker.permits,
             worker_id=self.worker_id,

@@ -16,8 +16,9 @@ import structlog
 
 from penstock.completion.step import RouteStep
 from penstock.errors import Unavailable
-from penstock.execution.call import CallRecord, Deferred, Interrupted
+from penstock.execution.call import Deferred, Interrupted
 from penstock.execution.pipeline import Hop, Pipeline, cancelled, failed
+from penstock.execution.record import CallRecord
 from penstock.redis import Redis, RedisError
 from penstock.rules.lifecycle import JobState
 from penstock.store import hops as hop_store
@@ -39,33 +40,28 @@ _log = structlog.get_logger()
 
 
 class _Running:
-    """A claimed job and the task that works on it; `end` is set when the job is to end as that."""
+    """A claimed job and the task that works on it; `end` is set when the job is to end as that.
 
-    __slots__ = ("_stopped", "_task", "end", "job", "record", "stream")
+    It is closed while it is `calling`. After that its answer, or where it goes on, is being committed: whoever flagged
+    the job finds it where it went.
+    """
+
+    __slots__ = ("calling", "end", "job", "record", "stopped", "stream", "task")
 
     def __init__(self, job: ClaimedJob, stream: TokenStream | None, earlier: Sequence[RouteStep]) -> None:
         self.job = job
         self.record = CallRecord(job.id, job.epoch, job.failures, earlier=earlier)
         self.stream = stream
         self.end: JobState | None = None
-        self._stopped = False
-        self._task: asyncio.Task[None] | None = None
+        self.calling = False
+        self.stopped = False
+        self.task: asyncio.Task[None]
 
     def stop(self) -> None:
-        """Cancel its work. A task that is cancelled before its first step never runs, and would clear nothing away."""
-        self._stopped = True
-        if self._task is not None:
-            self._task.cancel()
-
-    def begin(self) -> None:
-        """Called first by the task that works on it.
-
-        Raises:
-            asyncio.CancelledError: it was stopped before.
-        """
-        self._task = asyncio.current_task()
-        if self._stopped:
-            raise asyncio.CancelledError
+        """Close its call. A task that is cancelled before its first step never runs, and would clear nothing away."""
+        self.stopped = True
+        if self.calling:
+            self.task.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +116,9 @@ class WorkerRuntime:
             stream = self._writer.open(job.id, job.epoch) if job.id in wanted else None
             running = _Running(job, stream, earlier.get(job.id, ()))
             self._running[job.id] = running
-            task = asyncio.create_task(self._run(running))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            running.task = asyncio.create_task(self._run(running))
+            self._tasks.add(running.task)
+            running.task.add_done_callback(self._tasks.discard)
 
     async def _earlier(self, claimed: Sequence[ClaimedJob]) -> dict[UUID, list[RouteStep]]:
         """What the routes of claimed jobs have answered before; while the database is away, ask again."""
@@ -159,12 +155,9 @@ class WorkerRuntime:
 
     async def _work(self, running: _Running) -> FinishedJob | None:
         """The end of a job; None when it goes on elsewhere or later."""
-        job, record, stream = running.job, running.record, running.stream
+        job, record = running.job, running.record
         try:
-            running.begin()
-            if stream:
-                stream.append(Started())
-            return await self._pipeline.run(job, record, stream.append if stream else None)
+            return await self._call(running)
         except Deferred:
             self._give_up(running)
         except Hop as hop:
@@ -182,6 +175,18 @@ class WorkerRuntime:
                 return cancelled(job, record, running.end)
             self._give_up(running)
         return None
+
+    async def _call(self, running: _Running) -> FinishedJob:
+        """Run the pipeline for a job, unless it was stopped before its task began."""
+        if running.stopped:
+            raise asyncio.CancelledError
+        stream, running.calling = running.stream, True
+        try:
+            if stream:
+                stream.append(Started())
+            return await self._pipeline.run(running.job, running.record, stream.append if stream else None)
+        finally:
+            running.calling = False
 
     def _give_up(self, running: _Running) -> None:
         """Back to the backlog: the next claim is a new epoch, and its stream begins anew."""

@@ -11,9 +11,11 @@ from fastapi.responses import Response, StreamingResponse
 from api.anthropic.pages import PageQuery, page_of
 from api.auth import authenticate
 from api.bodies import check_declared_length
+from api.estimates import expected_end, warning
 from api.origins import client_origin
 from api.replies import json_reply
 from api.services import Services
+from api.urgency import priority_of
 from penstock.errors import InvalidRequest, NotFound, Unavailable
 from penstock.ids import parse_id, public_id
 from penstock.store import batches as rows
@@ -38,7 +40,9 @@ async def create(request: Request) -> Response:
     services: Services = request.app.state.services
     limits = services.settings.config.batches
     check_declared_length(request, limits.max_message_bytes)
-    batch = await message_batches.create(services.database, principal.tenant_id, request.stream(), limits)
+    batch = await message_batches.create(
+        services.database, principal.tenant_id, request.stream(), limits, priority_of(request)
+    )
     try:
         await services.doorbell.ring_ingest(batch.id)
     except Unavailable:
@@ -152,6 +156,9 @@ def render(batch: Batch, origin: str) -> dict[str, Any]:
         "cancel_initiated_at": _time(batch.cancelling_at),
         "archived_at": None,
         "results_url": f"{origin}{PATH}/{batch_id}/results" if ended is not None else None,
+        # not the vendor's
+        "estimated_completion_at": _time(expected_end(batch)),
+        "warning": warning(batch),
     }
 
 

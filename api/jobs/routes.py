@@ -12,6 +12,7 @@ from api.idempotency import key_of, made_before
 from api.jobs.attempts import render_attempts
 from api.replies import event_stream, json_reply
 from api.services import Services
+from api.urgency import priority_of, window_seconds
 from api.watch import Watch, cancel, load
 from penstock.dialects import job as dialect
 from penstock.dialects import registry
@@ -40,12 +41,13 @@ async def create(request: Request) -> Response:
     if job_id is None:
         submitted = await services.submission.prepare(
             principal.tenant_id,
-            principal.tier,
             "job",
             body,
             interactive=False,
             stream=body.get("stream") is True,
             callback_url=await services.webhooks.callback_url(principal.tenant_id, body.get("callback_url")),
+            priority=priority_of(request, body),
+            window_seconds=window_seconds(window) if (window := body.get("completion_window")) is not None else None,
         )
         job_id = submitted.job.id
         try:
@@ -98,7 +100,13 @@ async def _reply(services: Services, row: JobRow, *, status: int = 200) -> Respo
 
 async def _view(services: Services, row: JobRow) -> dict[str, Any]:
     calls = render_attempts(await attempts.of_job(services.database, row.id))
-    return {**dialect.render(facts_of(row)), "deployment": row.deployment, **calls}
+    return {
+        **dialect.render(facts_of(row)),
+        "priority": row.priority,
+        "expires_at": int(row.expires_at.timestamp()) if row.expires_at else None,
+        "deployment": row.deployment,
+        **calls,
+    }
 
 
 async def _events(services: Services, row: JobRow, after: int) -> AsyncIterator[bytes]:

@@ -8,11 +8,13 @@ from fastapi.responses import Response
 
 from api.auth import authenticate
 from api.bodies import json_object, query_integer
+from api.estimates import expected_end, warning
 from api.idempotency import key_of, made_before
 from api.openai.files import find as find_file
 from api.openai.files import page_of
 from api.replies import json_reply
 from api.services import Services
+from api.urgency import priority_of, window_name, window_seconds
 from penstock.completion.encoding import loads
 from penstock.dialects import registry
 from penstock.errors import InvalidRequest, NotFound, Unavailable
@@ -25,7 +27,6 @@ from penstock.submission.doorbells import order_stop, wake_dispatcher
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 _ROUTE = "/v1/batches"
-WINDOWS = {"24h": 24 * 3600}
 _TIMES = (
     "created_at", "in_progress_at", "expires_at", "finalizing_at", "completed_at", "failed_at", "expired_at",
     "cancelling_at", "cancelled_at",
@@ -54,9 +55,7 @@ async def create(request: Request) -> Response:
     if body["endpoint"] not in endpoints:
         message = f"'{body['endpoint']}' is not supported; use one of {', '.join(endpoints)}."
         raise InvalidRequest(message, param="endpoint", code="invalid_value")
-    if body["completion_window"] not in WINDOWS:
-        message = f"'{body['completion_window']}' is not supported; use one of {', '.join(WINDOWS)}."
-        raise InvalidRequest(message, param="completion_window", code="invalid_value")
+    window = window_seconds(body["completion_window"])
     try:
         file = await find_file(services, principal.tenant_id, body["input_file_id"])
     except NotFound as missing:
@@ -71,10 +70,11 @@ async def create(request: Request) -> Response:
             tenant_id=principal.tenant_id,
             endpoint=body["endpoint"],
             input_file_id=file.id,
-            window_seconds=WINDOWS[body["completion_window"]],
+            window_seconds=window,
             output_expires_seconds=_output_expiry(body.get("output_expires_after")),
             metadata=checked_metadata(body.get("metadata")),
             callback_url=await services.webhooks.callback_url(principal.tenant_id, body.get("callback_url")),
+            priority=priority_of(request, body),
             key=key,
         )
     except Repeated as repeated:
@@ -144,6 +144,7 @@ async def _cursor(services: Services, tenant_id: str, batch_id: str) -> Batch:
 def render(batch: Batch) -> dict[str, Any]:
     """The batch object of the vendor."""
     times = {name: getattr(batch, name) for name in _TIMES}
+    end = expected_end(batch)
     return {
         "id": public_id("batch_", batch.id),
         "object": "batch",
@@ -151,7 +152,7 @@ def render(batch: Batch) -> dict[str, Any]:
         "model": None,
         "errors": {"object": "list", "data": loads(batch.errors)} if batch.errors else None,
         "input_file_id": public_id("file-", batch.input_file_id),
-        "completion_window": next(name for name, seconds in WINDOWS.items() if seconds == batch.window_seconds),
+        "completion_window": window_name(batch.window_seconds),
         "status": batch.status,
         "output_file_id": public_id("file-", batch.output_file_id) if batch.output_file_id else None,
         "error_file_id": public_id("file-", batch.error_file_id) if batch.error_file_id else None,
@@ -165,10 +166,13 @@ def render(batch: Batch) -> dict[str, Any]:
             "output_tokens_details": {"reasoning_tokens": batch.reasoning_tokens},
             "total_tokens": batch.input_tokens + batch.output_tokens,
         },
-        # not the vendor's: what it cost so far, in US dollars (null when some answer's price is not known), and where
-        # its end is told
+        # not the vendor's: what it cost so far, in US dollars (null when some answer's price is not known), where its
+        # end is told, its place in the order, and when it is expected to end
         "cost": None if batch.unpriced else float(batch.cost),
         "callback_url": batch.callback_url,
+        "priority": batch.priority,
+        "estimated_completion_at": int(end.timestamp()) if end is not None else None,
+        "warning": warning(batch),
     }
 
 

@@ -13,6 +13,7 @@ from api.idempotency import key_of, made_before
 from api.openai.files import page_of
 from api.replies import event_stream, json_reply
 from api.services import Services
+from api.urgency import priority_of, window_seconds
 from api.watch import Watch, cancel, load
 from penstock.dialects import openai_responses
 from penstock.dialects.facts import JobFacts
@@ -65,12 +66,13 @@ async def _submit(
         return await _find(services, principal.tenant_id, public_id("resp_", found))
     submitted = await services.submission.prepare(
         principal.tenant_id,
-        principal.tier,
         DIALECT,
         body,
         interactive=False,
         stream=stream,
         callback_url=await services.webhooks.callback_url(principal.tenant_id, body.get("callback_url")),
+        priority=priority_of(request),
+        window_seconds=_window(body),
     )
     try:
         created_at = await services.submission.store(submitted, key)
@@ -88,6 +90,13 @@ async def _submit(
         result=None,
         error=None,
     )
+
+
+def _window(body: dict[str, Any]) -> int | None:
+    """How long a background response may take; None where it was not said, or the body is wrong, as is told then."""
+    options = body.get("background_options")
+    window = options.get("completion_window") if isinstance(options, dict) else None
+    return window_seconds(window) if window in openai_responses.WINDOWS and window != "soonest" else None
 
 
 async def _foreground_stream(

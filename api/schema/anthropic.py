@@ -10,6 +10,7 @@ from api.schema.shapes import (
     FLAG,
     MOMENT,
     POSITIVE,
+    PRIORITY_HEADER,
     TEXT,
     THING,
     Operations,
@@ -111,6 +112,8 @@ SCHEMAS: dict[str, Schema] = {
             "cancel_initiated_at": maybe(MOMENT),
             "archived_at": maybe(MOMENT),
             "results_url": maybe(TEXT),
+            "estimated_completion_at": said(maybe(MOMENT), "When it is expected to end, as things stand."),
+            "warning": said(maybe(TEXT), "What to know of it, such as that it cannot meet its window."),
         }
     ),
     "AnthropicModel": given(
@@ -153,7 +156,7 @@ OPERATIONS: Operations = {
     ),
     ("POST", "/v1/messages/batches"): operation(
         answer(ref("MessageBatch")),
-        parameters=(_VERSION,),
+        parameters=(_VERSION, PRIORITY_HEADER),
         request=body(ref("MessageBatchRequest"), {"requests": [{"custom_id": "first", "params": _ASKED}]}),
     ),
     ("GET", "/v1/messages/batches"): operation(

@@ -2,17 +2,20 @@
 
 from typing import Any
 
-from api.openai.batches import WINDOWS
 from api.openai.files import PURPOSES
 from api.schema.chat import METADATA
 from api.schema.shapes import (
     COUNT,
     FLAG,
     IDEMPOTENCY_KEY,
+    INTEGER,
     NUMBER,
+    PRIORITY,
+    PRIORITY_HEADER,
     TEXT,
     TIME,
     URL,
+    WINDOW,
     Operations,
     Schema,
     after,
@@ -70,12 +73,13 @@ SCHEMAS: dict[str, Schema] = {
         {
             "input_file_id": TEXT,
             "endpoint": words(*registry.endpoints()),
-            "completion_window": words(*WINDOWS),
+            "completion_window": said(WINDOW, "24h; Penstock takes any number of hours up to two weeks."),
         },
         {
             "metadata": METADATA,
             "output_expires_after": taken({"anchor": kind("created_at"), "seconds": _SECONDS}, {}),
             "callback_url": said(URL, "Where its end is told. Not the vendor's."),
+            "priority": PRIORITY,
         },
     ),
     "Batch": given(
@@ -86,7 +90,7 @@ SCHEMAS: dict[str, Schema] = {
             "model": maybe(TEXT),
             "errors": maybe(given({"object": kind("list"), "data": many(given({"code": TEXT, "message": TEXT}))})),
             "input_file_id": TEXT,
-            "completion_window": words(*WINDOWS),
+            "completion_window": TEXT,
             "status": words(
                 "validating", "in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled"
             ),
@@ -107,6 +111,9 @@ SCHEMAS: dict[str, Schema] = {
             ),
             "cost": said(maybe(NUMBER), "US dollars so far, null where a price is not known. Not the vendor's."),
             "callback_url": maybe(TEXT),
+            "priority": INTEGER,
+            "estimated_completion_at": said(maybe(TIME), "When it is expected to end, as things stand."),
+            "warning": said(maybe(TEXT), "What to know of it, such as that it cannot meet its window."),
         }
     ),
 }
@@ -139,7 +146,7 @@ OPERATIONS: Operations = {
         answer(ref("Batch")),
         "404",
         "409",
-        parameters=(IDEMPOTENCY_KEY,),
+        parameters=(IDEMPOTENCY_KEY, PRIORITY_HEADER),
         request=body(ref("BatchRequest"), _EXAMPLE),
     ),
     ("GET", "/v1/batches"): operation(answer(page(ref("Batch"))), "400", parameters=(limit(20, 100), after("batch"))),

@@ -10,6 +10,7 @@ from api.schema.shapes import (
     IDEMPOTENCY_KEY,
     INTEGER,
     POSITIVE,
+    PRIORITY_HEADER,
     TEXT,
     THING,
     TIME,
@@ -118,7 +119,7 @@ OPERATIONS: Operations = {
         streamed(answer(ref("Response")), EVENTS, f"With `stream`: {_EVENTS}"),
         *OF_A_MODEL,
         "409",
-        parameters=(IDEMPOTENCY_KEY,),
+        parameters=(IDEMPOTENCY_KEY, PRIORITY_HEADER),
         request=body(ref("ResponseRequest"), {"model": "fast", "input": "Hello!", "background": True}),
     ),
     ("GET", "/v1/responses/{response_id}"): operation(

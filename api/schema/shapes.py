@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from api.urgency import HEADER, HIGHEST, LOWEST
+
 Schema = dict[str, Any]
 #: what stands in the document for one method of one path, without what the route itself says (its summary, its tag)
 Operation = dict[str, Any]
@@ -136,6 +138,11 @@ IDEMPOTENCY_KEY = header(
     {"type": "string", "maxLength": 255, "pattern": "^[ -~]*$"},
     "The same key with the same body makes nothing new: the answer is the object made first. Printable ASCII.",
 )
+
+
+WINDOW: Schema = {"type": "string", "pattern": "^([1-9][0-9]?|[12][0-9]{2}|3[0-2][0-9]|33[0-6])h$"}
+PRIORITY = said(whole(LOWEST, HIGHEST), "Its place among the tenant's own work: the lowest goes first. Default 0.")
+PRIORITY_HEADER = header(HEADER, whole(LOWEST, HIGHEST), "The lowest of a tenant's own work goes first. Default 0.")
 
 
 def body(schema: Schema, example: Any, *, required: bool = True) -> Operation:

@@ -226,6 +226,12 @@ class TierConfig(Section):
     weight: Annotated[float, Field(gt=0)] = 1.0
 
 
+class TenantConfig(Section):
+    """One tenant, whatever the tier of its keys: its share where several want the same quota."""
+
+    weight: Annotated[float, Field(gt=0)]
+
+
 #: tiers that are there without being configured; the limits are those of the source design
 _TIERS = {
     "free": TierConfig(requests_per_minute=60, tokens_per_minute=10_000),
@@ -300,6 +306,7 @@ class Config(Section):
     models: dict[str, ModelConfig] = {}
     routes: dict[str, RouteConfig] = {}
     tiers: dict[str, TierConfig] = _TIERS
+    tenants: dict[str, TenantConfig] = {}
     breaker: BreakerConfig = BreakerConfig()
     retries: RetriesConfig = RetriesConfig()
     keys: list[KeyConfig] = []
@@ -313,6 +320,12 @@ class Config(Section):
     @classmethod
     def _with_known_tiers(cls, value: dict[str, TierConfig]) -> dict[str, TierConfig]:
         return _TIERS | value
+
+    def weight_of(self, tenant_id: str, tier: str) -> float:
+        """A tenant's share of a quota that several want: its own weight, else its tier's, else 1."""
+        if tenant_id in self.tenants:
+            return self.tenants[tenant_id].weight
+        return self.tiers[tier].weight if tier in self.tiers else 1.0
 
     @model_validator(mode="after")
     def _references(self) -> "Config":

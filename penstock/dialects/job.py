@@ -12,6 +12,9 @@ from penstock.dialects.openai_errors import envelope as render_error
 
 __all__ = ["JobStream", "parse", "render", "render_error"]
 
+#: fields that no chat completion has
+_OURS = frozenset({"input", "priority", "completion_window"})
+
 
 def parse(body: dict[str, Any]) -> CompletionRequest:
     """The request in a body: a chat completion's, where `input`, a string, may stand for `messages`.
@@ -22,11 +25,11 @@ def parse(body: dict[str, Any]) -> CompletionRequest:
     if body.get("input") is None:
         if body.get("messages") is None and body.get("model") is not None:
             raise missing("messages")
-        return parse_chat({name: value for name, value in body.items() if name != "input"})
+        return parse_chat({name: value for name, value in body.items() if name not in _OURS})
     if body.get("messages") is not None:
         raise wrong_value("input", "give either 'messages' or 'input', not both.")
     message = {"role": "user", "content": required_string(body, "input", empty=True)}
-    rest = {name: value for name, value in body.items() if name != "input"}
+    rest = {name: value for name, value in body.items() if name not in _OURS}
     return parse_chat({**rest, "messages": [message]})
 
 

@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
-from uuid import UUID
 
 from penstock.completion import (
     CompletionEvent,
@@ -21,7 +20,6 @@ from penstock.completion import (
     ResultBuilder,
 )
 from penstock.completion.characters import WholeCharacters
-from penstock.completion.step import RouteStep
 from penstock.completion.usage import Usage
 from penstock.configuration import LaneRetries
 from penstock.errors import (
@@ -32,6 +30,7 @@ from penstock.errors import (
     TierLimitExceeded,
 )
 from penstock.execution.observed import Observed
+from penstock.execution.record import CallRecord
 from penstock.guard.masks import Mask, Unmasking
 from penstock.limits.buckets import DeploymentLimits, TokenBucket, Tokens
 from penstock.limits.quota import Outcome, Quota, Refused, Reservation
@@ -79,49 +78,6 @@ class Interrupted(Exception):
         super().__init__(error.message)
         self.error = error
         self.falls_back = falls_back
-
-
-@dataclass(slots=True)
-class CallRecord:
-    """What one job's calls came to; filled while they happen, so that a cancelled job's share is known too.
-
-    `failures` are the failed attempts at the present deployment that count, those of earlier claims included.
-    """
-
-    job_id: UUID
-    epoch: int
-    failures: int = 0
-    attempts: list[Attempt] = field(default_factory=list)
-    builder: ResultBuilder = field(default_factory=ResultBuilder)
-    emitted: bool = False
-    #: when the first chunk of the present attempt came (monotonic clock)
-    first: float | None = None
-    #: what its route's earlier steps answered
-    earlier: Sequence[RouteStep] = ()
-
-    def first_token_ms(self, began: float) -> int | None:
-        """Milliseconds from there to the first chunk of the present attempt, None where none came."""
-        return int((self.first - began) * 1000) if self.first else None
-
-    @property
-    def own_usage(self) -> Usage:
-        """Of the attempts of this claim together: failed ones may have cost tokens too."""
-        return Usage.together(attempt.usage for attempt in self.attempts)
-
-    @property
-    def own_cost(self) -> Decimal | None:
-        """Of the attempts of this claim together, None where it is not known."""
-        return prices.together(self.attempts)
-
-    @property
-    def usage(self) -> Usage:
-        """Of all that led to the job's end: this claim's attempts and the route's earlier steps."""
-        return Usage.together([self.own_usage, *(step.usage for step in self.earlier)])
-
-    @property
-    def cost(self) -> Decimal | None:
-        """As `usage`, in US dollars, None where it is not known."""
-        return prices.together([*self.earlier, *self.attempts])
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,9 +258,14 @@ class Caller:
             return result
         except PenstockError as error:
             failure, outcome = error, "failed"
+            if record.emitted:
+                usage = record.read_so_far(reservation.tokens.input)
             if isinstance(error, ProviderRateLimited):
                 pause = error.retry_after or DEFAULT_PAUSE_SECONDS
                 await self._quota.pause(reservation.limits, pause, blind=not observed.left)
+            raise
+        except asyncio.CancelledError:
+            usage = record.read_so_far(reservation.tokens.input)
             raise
         finally:
             record.attempts.append(
@@ -318,7 +279,7 @@ class Caller:
                     latency_ms=int((time.monotonic() - reservation.began) * 1000),
                     first_token_ms=record.first_token_ms(reservation.began),
                     usage=usage,
-                    cost=self._cost(deployment, usage) if outcome == "succeeded" else None,
+                    cost=self._cost(deployment, usage) if outcome == "succeeded" or usage.total_tokens else None,
                     error_type=type(failure).__name__ if failure else None,
                     error=_storable(failure.message) if failure else None,
                 )

@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable
 
 from penstock.completion import CompletionResult, Finished
-from penstock.execution.call import CallRecord, Emit
+from penstock.execution.call import Emit
+from penstock.execution.record import CallRecord
 from penstock.guard.masks import unmasked
 from penstock.guard.pipeline import Screened
 

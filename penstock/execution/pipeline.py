@@ -17,9 +17,10 @@ from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
 from penstock.errors import GuardUnavailable, ModelNotFound, PenstockError, ProviderCircuitOpen, error_to_json
 from penstock.execution.accept import Escalation, escalations
-from penstock.execution.call import Asked, Caller, CallRecord, Deferred, Emit, Interrupted, NextDeployment, Order
+from penstock.execution.call import Asked, Caller, Deferred, Emit, Interrupted, NextDeployment, Order
 from penstock.execution.guarded import guarded, replay
 from penstock.execution.prompts import complete_each
+from penstock.execution.record import CallRecord
 from penstock.execution.tally import Tally
 from penstock.guard.findings import Finding
 from penstock.guard.masks import Mask

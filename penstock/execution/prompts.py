@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from penstock import tasks
 from penstock.completion import CompletionRequest, CompletionResult
 from penstock.completion.result import joined
-from penstock.execution.call import Caller, CallRecord, Deferred, Order
+from penstock.execution.call import Caller, Deferred, Order
+from penstock.execution.record import CallRecord
 
 #: calls of one job under way
 AT_ONCE = 8

@@ -24,7 +24,8 @@ TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
 class Batch:
     """One batch and its counters; `metadata` and `errors` are JSON.
 
-    `cost` is in US dollars, of the answers whose price is known; `unpriced` counts the others.
+    `cost` is in US dollars, of the answers whose price is known; `unpriced` counts the others. The lowest `priority` of
+    a tenant goes first. `late`: it is expected to end after its window has closed.
     """
 
     id: UUID
@@ -62,6 +63,9 @@ class Batch:
     output_file_id: UUID | None
     error_file_id: UUID | None
     callback_url: str | None
+    priority: int
+    estimated_completion_at: datetime | None
+    late: bool
 
     @property
     def of_messages(self) -> bool:
@@ -88,6 +92,7 @@ async def insert(
     output_expires_seconds: int | None,
     metadata: dict[str, str] | None,
     callback_url: str | None = None,
+    priority: int = 0,
     key: IdempotencyKey | None = None,
 ) -> Batch:
     """A new batch in status `validating`.
@@ -103,9 +108,9 @@ async def insert(
         await cursor.execute(
             f"""
             INSERT INTO batches (id, tenant_id, endpoint, input_file_id, window_seconds, output_expires_seconds,
-                                 metadata, callback_url, expires_at)
+                                 metadata, callback_url, priority, expires_at)
             VALUES (%(id)s, %(tenant_id)s, %(endpoint)s, %(input_file_id)s, %(window)s, %(output_expires)s,
-                    %(metadata)s, %(callback_url)s, now() + make_interval(secs => %(window)s))
+                    %(metadata)s, %(callback_url)s, %(priority)s, now() + make_interval(secs => %(window)s))
             RETURNING {COLUMNS}
             """,
             {
@@ -117,6 +122,7 @@ async def insert(
                 "output_expires": output_expires_seconds,
                 "metadata": dumps(metadata) if metadata is not None else None,
                 "callback_url": callback_url,
+                "priority": priority,
             },
         )
         batch = await cursor.fetchone()
@@ -166,17 +172,6 @@ async def request_cancel(database: Database, tenant_id: str, batch_id: UUID) -> 
         )
         == 1
     )
-
-
-async def expire(database: Database) -> list[UUID]:
-    """Flag every open batch whose completion window closed."""
-    rows = await database.fetch(
-        """
-        UPDATE batches SET ending = 'expired'
-        WHERE status IN ('validating', 'in_progress') AND ending IS NULL AND expires_at < now() RETURNING id
-        """
-    )
-    return [row["id"] for row in rows]
 
 
 async def open_batches(database: Database) -> list[Batch]:

@@ -32,7 +32,6 @@ class Flow:
     lane: str
     tenant_id: str
     tier: str
-    weight: float
     virtual_time: float
     version: int
     cursor_priority: int
@@ -49,15 +48,14 @@ class Taken:
     tokens: int
 
 
-async def ensure(database: Database, pool: str, lane: str, tenant_id: str, weight: float) -> int:
-    """The id of a flow, made if it is new; its weight follows the configuration."""
+async def ensure(database: Database, pool: str, lane: str, tenant_id: str) -> int:
+    """The id of a flow, made if it is new."""
     row = await database.fetch_one(
         """
-        INSERT INTO flows (pool, lane, tenant_id, weight, active)
-        VALUES (%(pool)s, %(lane)s, %(tenant_id)s, %(weight)s, false)
-        ON CONFLICT (pool, lane, tenant_id) DO UPDATE SET weight = excluded.weight RETURNING id
+        INSERT INTO flows (pool, lane, tenant_id, active) VALUES (%(pool)s, %(lane)s, %(tenant_id)s, false)
+        ON CONFLICT (pool, lane, tenant_id) DO UPDATE SET pool = excluded.pool RETURNING id
         """,
-        {"pool": pool, "lane": lane, "tenant_id": tenant_id, "weight": weight},
+        {"pool": pool, "lane": lane, "tenant_id": tenant_id},
     )
     assert row is not None  # INSERT … RETURNING of one row
     return int(row["id"])
@@ -98,12 +96,18 @@ async def active(database: Database) -> list[Flow]:
     """Every flow that may have pending jobs."""
     rows = await database.fetch(
         """
-        SELECT f.id, f.pool, f.lane, f.tenant_id, t.tier, f.weight, f.virtual_time, f.version, f.cursor_priority,
+        SELECT f.id, f.pool, f.lane, f.tenant_id, t.tier, f.virtual_time, f.version, f.cursor_priority,
                f.cursor_id
         FROM flows f JOIN tenants t ON t.id = f.tenant_id WHERE f.active
         """
     )
     return [Flow(**row) for row in rows]
+
+
+async def clocks(database: Database) -> dict[tuple[str, str], float]:
+    """How far the furthest flow has come, by (pool, lane): about where the virtual clock of each stands."""
+    rows = await database.fetch("SELECT pool, lane, max(virtual_time) AS now FROM flows GROUP BY pool, lane")
+    return {(row["pool"], row["lane"]): row["now"] for row in rows}
 
 
 async def take(connection: Connection, deployment: str, flows: Sequence[Flow], counts: Sequence[int]) -> list[Taken]:

@@ -38,7 +38,10 @@ class NewJob:
     batch_id: UUID | None = None
     line: int | None = None
     custom_id: str | None = None
+    #: of a line: when its batch's window closes
     expires_at: datetime | None = None
+    #: of a single job: how long after it was accepted its own does
+    window_seconds: int | None = None
     #: deployments that may be asked when this one fails, in this order
     fallback: list[str] | None = None
     #: where its end is told, beside the tenant's endpoints
@@ -99,6 +102,8 @@ class JobRow:
     result: bytes | None
     #: of a line of a batch that ended: its place in finishing order, from 1 and without gaps
     finished_number: int | None
+    priority: int
+    expires_at: datetime | None
 
 
 #: what one page of a batch's results holds at most
@@ -114,7 +119,7 @@ _TYPES = "uuid text uuid int4 text text text text int8 text int2 int4 bool bool 
 _VIEW = """
     SELECT j.id, j.tenant_id, j.batch_id, j.line, j.custom_id, j.dialect, j.model, j.lane, j.deployment, j.state,
            j.epoch, j.worker_id, j.background, j.stream, j.created_at, j.started_at, j.finished_at, j.status_code,
-           q.body AS request, r.body AS result, j.finished_number
+           q.body AS request, r.body AS result, j.finished_number, j.priority, j.expires_at
     FROM jobs j LEFT JOIN job_requests q ON q.job_id = j.id LEFT JOIN job_results r ON r.job_id = j.id
 """
 
@@ -147,7 +152,8 @@ async def insert(connection: Connection, job: NewJob) -> datetime:
         WITH request AS (INSERT INTO job_requests (job_id, body) VALUES (%(id)s, %(body)s))
         INSERT INTO jobs ({_COLUMNS}, state, queued_at)
         VALUES (%(id)s, %(tenant_id)s, %(batch_id)s, %(line)s, %(custom_id)s, %(dialect)s, %(model)s, %(lane)s,
-                %(flow_id)s, %(deployment)s, %(priority)s, %(tokens)s, %(background)s, %(stream)s, %(expires_at)s,
+                %(flow_id)s, %(deployment)s, %(priority)s, %(tokens)s, %(background)s, %(stream)s,
+                coalesce(%(expires_at)s, now() + make_interval(secs => %(window_seconds)s::float8)),
                 %(fallback)s, %(callback_url)s, %(state)s::job_state,
                 CASE WHEN %(state)s::text = 'queued' THEN now() END)
         RETURNING created_at

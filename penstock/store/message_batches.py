@@ -37,7 +37,14 @@ class LineRow:
 
 
 async def create(
-    database: Database, *, tenant_id: str, content: AsyncIterable[bytes], size: int, total: int, window_seconds: int
+    database: Database,
+    *,
+    tenant_id: str,
+    content: AsyncIterable[bytes],
+    size: int,
+    total: int,
+    window_seconds: int,
+    priority: int = 0,
 ) -> Batch:
     """Store `total` checked requests, the lines of `content` (`size` bytes), and their batch in one transaction.
 
@@ -57,9 +64,9 @@ async def create(
             await cursor.execute(
                 f"""
                 INSERT INTO batches (id, tenant_id, endpoint, input_file_id, window_seconds, expires_at, status,
-                                     in_progress_at, total)
+                                     in_progress_at, total, priority)
                 VALUES (%(id)s, %(tenant_id)s, '{MESSAGES}', %(file_id)s, %(window)s,
-                        now() + make_interval(secs => %(window)s), 'in_progress', now(), %(total)s)
+                        now() + make_interval(secs => %(window)s), 'in_progress', now(), %(total)s, %(priority)s)
                 RETURNING {COLUMNS}
                 """,
                 {
@@ -68,6 +75,7 @@ async def create(
                     "file_id": file.id,
                     "window": window_seconds,
                     "total": total,
+                    "priority": priority,
                 },
             )
             batch = await cursor.fetchone()

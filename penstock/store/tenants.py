@@ -59,12 +59,6 @@ async def get(database: Database, tenant_id: str) -> Tenant | None:
     return Tenant(**row) if row else None
 
 
-async def tier_of(database: Database, tenant_id: str) -> str:
-    """A tenant's tier, as its keys said last."""
-    row = await database.fetch_one("SELECT tier FROM tenants WHERE id = %(id)s", {"id": tenant_id})
-    return str(row["tier"]) if row else "unlimited"
-
-
 @dataclass(frozen=True, slots=True)
 class CallbackSecret:
     """References of the secrets that sign a tenant's callbacks; see `penstock.webhooks.secrets`."""

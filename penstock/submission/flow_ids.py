@@ -1,19 +1,17 @@
 """The flows that jobs are put into, remembered by one process: their ids never change."""
 
-from penstock.configuration import Config
 from penstock.store import flows
 from penstock.store.database import Database
 
 
 class FlowIds:
-    """Finds or makes the flow of a pool, lane and tenant; its weight follows the tenant's tier."""
+    """Finds or makes the flow of a pool, lane and tenant."""
 
-    def __init__(self, database: Database, config: Config) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._tiers = config.tiers
         self._known: dict[tuple[str, str, str], int] = {}
 
-    async def of(self, pool: str, lane: str, tenant_id: str, tier: str) -> int:
+    async def of(self, pool: str, lane: str, tenant_id: str) -> int:
         """The id of a flow.
 
         Raises:
@@ -21,6 +19,5 @@ class FlowIds:
         """
         key = (pool, lane, tenant_id)
         if key not in self._known:
-            weight = self._tiers[tier].weight if tier in self._tiers else 1.0
-            self._known[key] = await flows.ensure(self._database, *key, weight)
+            self._known[key] = await flows.ensure(self._database, *key)
         return self._known[key]

@@ -27,7 +27,7 @@ from penstock.errors import ModelNotFound, error_to_json
 from penstock.ids import new_ids
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
-from penstock.store import batches, files, flows, jobs, refused, tenants
+from penstock.store import batches, files, flows, jobs, refused
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.store.jobs import NewJob
@@ -61,7 +61,7 @@ class Ingest:
         self._redis = redis
         self._deployments = deployments
         self._config = config
-        self._flow_ids = FlowIds(database, config)
+        self._flow_ids = FlowIds(database)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, batch_id: UUID) -> None:
@@ -187,8 +187,7 @@ class Ingest:
         bad = [line for line in page if isinstance(line, RefusedLine)]
         plans = [self._plan(line) for line in good]
         for name in {name for name, _ in plans} - flow_ids.keys():
-            tier = await tenants.tier_of(self._database, batch.tenant_id)
-            flow_ids[name] = await self._flow_ids.of(name, "bulk", batch.tenant_id, tier)
+            flow_ids[name] = await self._flow_ids.of(name, "bulk", batch.tenant_id)
         dialect = registry.for_endpoint(batch.endpoint).name
         rows = self._jobs(batch, good, plans, flow_ids)
         heads: dict[int, tuple[int, UUID]] = {}
@@ -234,6 +233,7 @@ class Ingest:
                     line=line.number,
                     custom_id=line.custom_id,
                     expires_at=batch.expires_at,
+                    priority=batch.priority,
                     fallback=others or None,
                 )
             )

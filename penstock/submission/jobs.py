@@ -8,7 +8,6 @@ import structlog
 
 from penstock.broker import Doorbell
 from penstock.completion.encoding import dumps
-from penstock.configuration import Config
 from penstock.dialects import registry
 from penstock.errors import ContextTooLong, InvalidRequest, Unavailable
 from penstock.ids import new_id
@@ -38,28 +37,29 @@ class Submitted:
 class Submission:
     """Takes single jobs in."""
 
-    def __init__(
-        self, database: Database, redis: Redis, doorbell: Doorbell, deployments: Deployments, config: Config
-    ) -> None:
+    def __init__(self, database: Database, redis: Redis, doorbell: Doorbell, deployments: Deployments) -> None:
         self._database = database
         self._redis = redis
         self._doorbell = doorbell
         self._deployments = deployments
-        self._flow_ids = FlowIds(database, config)
+        self._flow_ids = FlowIds(database)
         self._continuations = Continuations(database)
 
     async def prepare(
         self,
         tenant_id: str,
-        tier: str,
         dialect: str,
         body: dict[str, Any],
         *,
         interactive: bool,
         stream: bool,
         callback_url: str | None = None,
+        priority: int = 0,
+        window_seconds: int | None = None,
     ) -> Submitted:
         """Check a request and plan its job; nothing is stored yet. `callback_url` was checked by whoever gives it.
+
+        The lowest `priority` of a tenant goes first; what is not done `window_seconds` after it was stored expires.
 
         Raises:
             InvalidRequest: the body is wrong, its model unknown, its prompt too long for the model, or what it
@@ -87,7 +87,7 @@ class Submission:
             dialect=dialect,
             model=request.model,
             lane=lane,
-            flow_id=await self._flow_ids.of(deployment.name, lane, tenant_id, tier),
+            flow_id=await self._flow_ids.of(deployment.name, lane, tenant_id),
             deployment=deployment.name,
             tokens=request_tokens(body, len(raw), answered=spoken.answered),
             body=raw,
@@ -96,6 +96,8 @@ class Submission:
             stream=stream,
             fallback=list(plan.fallback) or None,
             callback_url=callback_url,
+            priority=priority,
+            window_seconds=window_seconds,
         )
         return Submitted(job, deployment.provider)
 

@@ -23,7 +23,9 @@ _BLOCK = 1 << 20
 _PAGE = 200
 
 
-async def create(database: Database, tenant_id: str, body: AsyncIterable[bytes], limits: BatchesConfig) -> Batch:
+async def create(
+    database: Database, tenant_id: str, body: AsyncIterable[bytes], limits: BatchesConfig, priority: int = 0
+) -> Batch:
     """Check and store the batch whose body comes in pieces; a worker turns its requests into jobs.
 
     The checked requests wait in a temporary file, so a client that sends slowly holds neither memory nor a connection
@@ -53,6 +55,7 @@ async def create(database: Database, tenant_id: str, body: AsyncIterable[bytes],
             size=size,
             total=total,
             window_seconds=WINDOW_SECONDS,
+            priority=priority,
         )
 
 

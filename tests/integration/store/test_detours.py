@@ -24,7 +24,7 @@ CONFIG = Config.model_validate(
 
 async def add(database: Database, count: int, model: str, fallback: list[str] | None) -> list[UUID]:
     await tenants.ensure_tenants(database, {"team": "unlimited"})
-    flow_id = await flows.ensure(database, "a", "bulk", "team", 1.0)
+    flow_id = await flows.ensure(database, "a", "bulk", "team")
     rows = [
         NewJob(
             id=job_id,
@@ -51,7 +51,7 @@ async def detour(database: Database, **free: int) -> int:
         return free.get(name, 0)
 
     members = [flow for flow in await flows.active(database) if flow.pool == "a"]
-    return await Detours(database, Deployments(CONFIG), CONFIG).move("a", members, free_at)
+    return await Detours(database, Deployments(CONFIG)).move("a", members, free_at)
 
 
 async def rows(database: Database, ids: list[UUID]) -> list[tuple[str, list[str] | None]]:

@@ -44,7 +44,7 @@ async def make_batch(database: Database, total: int) -> Batch:
 
 async def add_jobs(database: Database, count: int, batch: Batch | None = None, tenant: str = "team") -> list[UUID]:
     await tenants.ensure_tenants(database, {tenant: "unlimited"})
-    flow_id = await flows.ensure(database, POOL, "bulk", tenant, 1.0)
+    flow_id = await flows.ensure(database, POOL, "bulk", tenant)
     rows = [
         NewJob(
             id=job_id,

@@ -26,7 +26,7 @@ async def test_steps_are_kept_in_order_and_found_by_the_next_claim(database: Dat
         (job,) = await jobs.claim(database, worker, POOL, "bulk", [job_id])
         assert job.route_step == number
         assert (await hops.steps_of(database, [job_id])).get(job_id, []) == steps[:number]
-        flow_id = await flows.ensure(database, POOL, "bulk", "team", 1.0)
+        flow_id = await flows.ensure(database, POOL, "bulk", "team")
         assert await hops.hop(
             database, worker, job_id, deployment=POOL, flow_id=flow_id, fallback=["model-b"], step=step
         )
@@ -38,7 +38,7 @@ async def test_who_does_not_own_the_job_adds_nothing(database: Database):
     await workers.register(database, worker, "bulk", "here", 1)
     await take(database, 1)
     await jobs.claim(database, worker, POOL, "bulk", [job_id])
-    flow_id = await flows.ensure(database, POOL, "bulk", "team", 1.0)
+    flow_id = await flows.ensure(database, POOL, "bulk", "team")
     assert not await hops.hop(
         database, new_id(), job_id, deployment=POOL, flow_id=flow_id, fallback=[], step=answered("x", "1")
     )

@@ -1,9 +1,10 @@
 import io
+import time
 
 import pytest
 from rich.console import Console
 
-from cli.progress import BatchProgress, Pace, duration, figures, money
+from cli.progress import BatchProgress, Pace, duration, expectation, figures, money
 
 
 class Clock:
@@ -51,6 +52,20 @@ def test_figures_say_rows_speed_tokens_spend_and_time_left() -> None:
     assert figures(batch, pace) == expected
     ended = figures(batch | {"status": "cancelled"}, pace)
     assert ended == "300/1,200 rows (10 failed) · 45,678 tokens · $0.0123"
+
+
+def test_what_the_server_expects_goes_before_the_pace() -> None:
+    pace = Pace()
+    batch = {
+        "status": "in_progress",
+        "request_counts": {"total": 10, "completed": 1, "failed": 0},
+        "estimated_completion_at": time.time() + 725.4,
+        "warning": None,
+    }
+    assert figures(batch, pace) == "1/10 rows · 12:05 left"
+    assert figures(batch | {"warning": "Late."}, pace) == "1/10 rows · 12:05 left · too late for its window"
+    assert figures(batch | {"status": "expired", "warning": "Late."}, pace) == "1/10 rows"
+    assert expectation(batch).endswith(", in 12:05")
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (725, "12:05"), (11220, "3:07:00")])

@@ -1,7 +1,9 @@
 """What the user's commands ask of the API, what they print, and how they fail."""
 
 import json
+import re
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,26 @@ def test_submit_uploads_creates_and_prints_the_id_alone(app: typer.Typer, api: A
         "completion_window": "24h",
     }
     assert create.key == "sk-1"
+
+
+def test_submit_says_when_the_batch_will_be_done_and_that_it_cannot_meet_its_window(
+    app: typer.Typer, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user, "_EXPECTATION_POLL_SECONDS", 0.01)
+    file = tmp_path / "in.jsonl"
+    file.write_text("{}\n")
+    unknown = {"estimated_completion_at": None, "warning": None}
+    known = {"estimated_completion_at": int(time.time()) + 7200, "warning": "It cannot be."}
+    api.on("POST /v1/files", {"id": "file-1"})
+    api.on("POST /v1/batches", batch("validating", **unknown))
+    api.on("GET /v1/batches/batch_1", batch("in_progress", **unknown), batch("in_progress", **known))
+    result = run(app, api, "submit", str(file), "--window", "1h", "--priority", "-5")
+    assert (result.exit_code, result.stdout) == (0, "batch_1\n")
+    made = json.loads(api.asked[1].body)
+    assert (made["completion_window"], made["priority"]) == ("1h", -5)
+    first, second = result.stderr.splitlines()
+    assert re.fullmatch(r"expected to be done at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d, in (2:00:00|1:59:5\d)", first)
+    assert second == "warning: It cannot be."
 
 
 def test_submit_and_watch_ends_with_the_batch(app: typer.Typer, api: Api, tmp_path: Path) -> None:

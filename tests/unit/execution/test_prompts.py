@@ -8,8 +8,9 @@ import pytest
 
 from penstock.completion import CompletionResult, Finished, PartDelta, PartStarted, ResultBuilder, Usage
 from penstock.errors import ProviderOverloaded
-from penstock.execution.call import Caller, CallRecord, Deferred, Order
+from penstock.execution.call import Caller, Deferred, Order
 from penstock.execution.prompts import AT_ONCE, complete_each
+from penstock.execution.record import CallRecord
 from penstock.ids import new_id
 
 

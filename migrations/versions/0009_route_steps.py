@@ -1,12 +1,12 @@
 """Answers of a route's earlier steps, which the worker of the next one has to know.
 
-Revision ID: 0008
+Revision ID: 0009
 """
 
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 
 
 def upgrade() -> None:

@@ -1,0 +1,65 @@
+"""What the calls of one job came to, also of those that were closed before their end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from uuid import UUID
+
+from penstock.completion import ResultBuilder
+from penstock.completion.step import RouteStep
+from penstock.completion.usage import Usage
+from penstock.rules import prices
+from penstock.rules.estimates import plain_input
+from penstock.store.finish import Attempt
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """What one job's calls came to; filled while they happen, so that a cancelled job's share is known too.
+
+    `failures` are the failed attempts at the present deployment that count, those of earlier claims included.
+    """
+
+    job_id: UUID
+    epoch: int
+    failures: int = 0
+    attempts: list[Attempt] = field(default_factory=list)
+    builder: ResultBuilder = field(default_factory=ResultBuilder)
+    emitted: bool = False
+    #: when the first chunk of the present attempt came (monotonic clock)
+    first: float | None = None
+    #: what its route's earlier steps answered
+    earlier: Sequence[RouteStep] = ()
+
+    def read_so_far(self, input_tokens: int) -> Usage:
+        """The usage of a call that ended before the provider told it: the prompt, as estimated, and what was read.
+
+        A provider bills both. What it had written without sending it, as for an answer that is not streamed, nobody
+        but the provider knows; it is not counted.
+        """
+        written = sum(len(part.text.encode("utf-8", "surrogatepass")) for part in self.builder.build().parts)
+        return Usage(input_tokens, plain_input(written, messages=0))
+
+    def first_token_ms(self, began: float) -> int | None:
+        """Milliseconds from there to the first chunk of the present attempt, None where none came."""
+        return int((self.first - began) * 1000) if self.first else None
+
+    @property
+    def own_usage(self) -> Usage:
+        """Of the attempts of this claim together: failed ones may have cost tokens too."""
+        return Usage.together(attempt.usage for attempt in self.attempts)
+
+    @property
+    def own_cost(self) -> Decimal | None:
+        """Of the attempts of this claim together, None where it is not known."""
+        return prices.together(self.attempts)
+
+    @property
+    def usage(self) -> Usage:
+        """Of all that led to the job's end: this claim's attempts and the route's earlier steps."""
+        return Usage.together([self.own_usage, *(step.usage for step in self.earlier)])
+
+    @property
+    def cost(self) -> Decimal | None:
+        """As `usage`, in US dollars, None where it is not known."""
+        return prices.together([*self.earlier, *self.attempts])
