@@ -1,6 +1,7 @@
 """What `penstock.yaml` may hold: one class per section, defaults included. Reading it is the business of `settings`."""
 
 import re
+from collections.abc import Iterator
 from datetime import date
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal
@@ -327,6 +328,13 @@ class Config(_Section):
     worker: WorkerConfig = WorkerConfig()
     batches: BatchesConfig = BatchesConfig()
     http: HttpConfig = HttpConfig()
+
+    def secrets(self) -> Iterator[str]:
+        """Every secret in it."""
+        for provider in self.providers.values():
+            yield from provider.secrets()
+        yield from (row.key.get_secret_value() for row in self.keys)
+        yield from (endpoint.secret.get_secret_value() for endpoint in self.webhooks.endpoints)
 
     @field_validator("tiers")
     @classmethod
