@@ -10,11 +10,13 @@ ARGS   ?=
 # What is installed, as files: a target runs again only when what it was made from changed.
 HAS_RUN := $(VENV)/.has-run
 HAS_DEV := $(VENV)/.has-dev
+AUDIT   := $(VENV)/audit
+HAS_AUDIT := $(AUDIT)/.has-audit
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
            --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-external bench lint lock clean
+.PHONY: help demo test test-external bench lint audit lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,11 +42,15 @@ lint: $(HAS_DEV) ## Check style, types and the walls between rooms
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+audit: $(HAS_AUDIT) ## Look the pinned requirements up in the advisory databases, where one can be reached
+	@$(AUDIT)/bin/python .ci/audit.py requirements/run.txt requirements/dev.txt
+
 lock: ## Pin the newest versions that pyproject.toml allows, with hashes (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }
 	@$(COMPILE) --upgrade --extra demo pyproject.toml requirements/build.in --output-file requirements/run.txt
 	@$(COMPILE) --upgrade --extra demo --extra dev --constraint requirements/run.txt \
 		pyproject.toml requirements/build.in --output-file requirements/dev.txt
+	@$(COMPILE) --upgrade requirements/audit.in --output-file requirements/audit.txt
 
 clean: ## Remove the environment and all caches (never data: that is .penstock)
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -66,4 +72,9 @@ $(HAS_RUN): requirements/run.txt pyproject.toml | $(BIN)/python
 $(HAS_DEV): requirements/dev.txt $(HAS_RUN)
 	@echo "Installing the pinned development tools into $(VENV) ..."
 	@$(PIP) install --quiet --require-hashes --requirement requirements/dev.txt
+	@touch $@
+
+$(HAS_AUDIT): requirements/audit.txt | $(BIN)/python
+	@$(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement requirements/audit.txt
 	@touch $@

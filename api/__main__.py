@@ -30,6 +30,7 @@ def main() -> None:
         http=connection_class(settings.config.http),
         ws="none",
         access_log=False,
+        log_config=None,
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,

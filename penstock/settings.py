@@ -6,6 +6,7 @@
 import difflib
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,12 @@ class Settings:
     secret_keys: tuple[SecretStr, ...] = ()
     public_url: str | None = None
 
+    def secrets(self) -> Iterator[str]:
+        """Everything that must not be told. Passwords of addresses are known by their form (`penstock.redaction`)."""
+        yield from self.config.secrets()
+        kept = (self.admin_key, *self.secret_keys)
+        yield from (secret.get_secret_value() for secret in kept if secret is not None)
+
 
 def load_config(path: Path) -> Config:
     """Read and validate a configuration file.
@@ -49,8 +56,10 @@ def load_config(path: Path) -> Config:
             f"{path}: no such configuration file. Give one with --config or PENSTOCK_CONFIG; "
             "penstock.example.yaml is a start."
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {_place(error)}") from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
     return parse_config(raw, str(path))
 
 
@@ -73,6 +82,14 @@ def parse_config(raw: Any, source: str) -> Config:
         return Config.model_validate(expanded)
     except ValidationError as error:
         raise ConfigError(f"{source}: " + "; ".join(_explain(problem) for problem in error.errors())) from None
+
+
+def _place(error: yaml.YAMLError) -> str:
+    """What is wrong and where. The error's own text quotes the lines around it, and with them the keys they hold."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return type(error).__name__
+    mark = error.problem_mark
+    return f"{error.problem} at line {mark.line + 1}, column {mark.column + 1}"
 
 
 def config_path(option: Path | None) -> Path:

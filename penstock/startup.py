@@ -5,14 +5,18 @@ import os
 import secrets
 import socket
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 import structlog
 from pydantic import SecretStr
 
 from penstock.embedded.stack import Urls, as_broker, find_running
 from penstock.errors import ConfigError, PenstockError
+from penstock.redaction import Redactor
 from penstock.settings import DEFAULT_DATA, Settings, config_path, environment, load_config
 from penstock.store.schema import require_current
 from penstock.webhooks.secrets import SecretKeys
@@ -21,12 +25,35 @@ from penstock.webhooks.secrets import SecretKeys
 SECRET_KEY_FILE = "secret_key"  # noqa: S105 - a name
 
 
+#: one for everything this process writes; it learns the secrets of the settings when they are read
+_redactor = Redactor()
+
+
+class _Redacted(logging.Formatter):
+    """Lines of libraries, their tracebacks included, without secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The whole text of a record."""
+        return _redactor.redact(super().format(record))
+
+
+def _redacted(_logger: Any, _method: str, rendered: Any) -> str:
+    """The last of structlog's processors: it gets the rendered line, and nothing is added after it."""
+    return _redactor.redact(str(rendered))
+
+
+def _last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A traceback nobody caught, without secrets: libraries put addresses and values into their messages."""
+    print(_redactor.redact("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)  # noqa: T201
+
+
 def configure_logs(*, verbose: bool = False) -> None:
-    """One line an event, to standard error; secrets are never among the values."""
+    """One line an event, to standard error; secrets are taken out of each."""
     level = logging.DEBUG if verbose else logging.INFO
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s [%(levelname)s] %(name)s %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Redacted("%(asctime)s [%(levelname)s] %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    sys.excepthook = _last_words
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -34,6 +61,7 @@ def configure_logs(*, verbose: bool = False) -> None:
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+            _redacted,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -57,7 +85,7 @@ def role_settings(config: Path | None = None, data: Path | None = None, *, check
     if check_schema:
         require_current(urls.database)
     admin_key = environment("PENSTOCK_ADMIN_KEY")
-    return Settings(
+    settings = Settings(
         config=parsed,
         database_url=urls.database,
         redis_url=urls.redis,
@@ -65,6 +93,8 @@ def role_settings(config: Path | None = None, data: Path | None = None, *, check
         admin_key=SecretStr(admin_key) if admin_key else None,
         secret_keys=secret_keys(),
     )
+    _redactor.learn(settings.secrets())
+    return settings
 
 
 def secret_keys() -> tuple[SecretStr, ...]:
@@ -138,5 +168,5 @@ def run_role(main: Callable[[], None]) -> None:
     try:
         main()
     except PenstockError as error:
-        print(f"penstock: {error.message}", file=sys.stderr)  # noqa: T201 — a command's own answer
+        print(f"penstock: {_redactor.redact(error.message)}", file=sys.stderr)  # noqa: T201 — a command's own answer
         sys.exit(1)

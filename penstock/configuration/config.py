@@ -1,6 +1,7 @@
 """The whole of `penstock.yaml`: one class per section, defaults included."""
 
 import re
+from collections.abc import Iterator
 from datetime import date
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal
@@ -315,6 +316,13 @@ class Config(Section):
     batches: BatchesConfig = BatchesConfig()
     guard: GuardConfig = GuardConfig()
     http: HttpConfig = HttpConfig()
+
+    def secrets(self) -> Iterator[str]:
+        """Every secret in it."""
+        for provider in self.providers.values():
+            yield from provider.secrets()
+        yield from (row.key.get_secret_value() for row in self.keys)
+        yield from (endpoint.secret.get_secret_value() for endpoint in self.webhooks.endpoints)
 
     @field_validator("tiers")
     @classmethod

@@ -155,14 +155,15 @@ class Failures:
 
     def _vendor(self, status: int | None, told: VendorError, wait: float | None) -> ProviderError:
         made = self._class(status, told)
+        code, param = self._scrub(told.code or "") or None, self._scrub(told.param or "") or None
         said = self._scrub(told.message) if told.message else f"HTTP {status}" if status else "no reason given"
         if made is ProviderUnauthorized:
             # The vendor's words often quote a part of the key.
-            return made(f"The provider `{self._provider}` refused our credentials.", code=told.code)
+            return made(f"The provider `{self._provider}` refused our credentials.", code=code)
         if not issubclass(made, ProviderRejected):
             said = f"The provider `{self._provider}` failed: {said}"
         shown = status if status is not None and 400 <= status < 500 else None
-        return made(said, status=shown, param=told.param, code=told.code, retry_after=wait)
+        return made(said, status=shown, param=param, code=code, retry_after=wait)
 
     def _class(self, status: int | None, told: VendorError) -> type[ProviderError]:
         said = [word for word in (told.code, told.type) if word is not None]
