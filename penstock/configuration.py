@@ -289,6 +289,24 @@ class BatchesConfig(_Section):
     max_message_bytes: Positive = 256_000_000
 
 
+class RetentionConfig(_Section):
+    """For how many seconds after its end finished work is kept.
+
+    `payloads` is for requests and answers; result files with an expiry of their own go by that. `records` is for what
+    remains of single jobs after that, and for the journal of upstream calls with their cost.
+    """
+
+    payloads: Seconds = 30 * 24 * 3600.0
+    records: Seconds = 90 * 24 * 3600.0
+
+    @field_validator("records")
+    @classmethod
+    def _not_shorter(cls, value: float, info: ValidationInfo) -> float:
+        if value < info.data.get("payloads", 0.0):
+            raise ValueError("must not be shorter than payloads")
+        return value
+
+
 class Config(_Section):
     """The whole of `penstock.yaml`."""
 
@@ -302,6 +320,7 @@ class Config(_Section):
     webhooks: WebhooksConfig = WebhooksConfig()
     worker: WorkerConfig = WorkerConfig()
     batches: BatchesConfig = BatchesConfig()
+    retention: RetentionConfig = RetentionConfig()
 
     @field_validator("tiers")
     @classmethod

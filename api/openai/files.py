@@ -138,11 +138,13 @@ async def find(services: Services, tenant_id: str, file_id: str) -> File:
     """A file by its public id.
 
     Raises:
-        NotFound: this tenant has none.
+        NotFound: this tenant has none, or has it no more; the message says why.
     """
-    file = await files.get(services.database, tenant_id, parse_id("file-", file_id, "file"))
-    if file is None:
+    file = await files.get(services.database, tenant_id, parse_id("file-", file_id, "file"), gone=True)
+    if file is None or file.purpose == files.HIDDEN_PURPOSE:
         raise NotFound(f"No file found with id '{file_id}'.")
+    if file.gone is not None:
+        raise NotFound(f"No file found with id '{file_id}': {file.gone}.")
     return file
 
 

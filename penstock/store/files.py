@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +22,7 @@ HIDDEN_PURPOSE = "message_batch"
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file; `batch_id` and `part` are set for a view over the results of a batch."""
+    """One file; `batch_id` and `part` are set for a view over the results of a batch, `pruned_at` once it is empty."""
 
     id: UUID
     tenant_id: str
@@ -33,10 +33,24 @@ class File:
     expires_at: datetime | None
     batch_id: UUID | None
     part: str | None
+    deleted_at: datetime | None
+    pruned_at: datetime | None
+
+    @property
+    def gone(self) -> str | None:
+        """Why nobody can read it any more."""
+        if self.deleted_at is not None:
+            return "it was deleted"
+        if self.expires_at is not None and self.expires_at <= datetime.now(UTC):
+            return f"it expired at {self.expires_at:%Y-%m-%dT%H:%M:%SZ}"
+        return "it was removed because of its age" if self.pruned_at is not None else None
 
 
 _COLUMNS = ", ".join(File.__slots__)
-_LIVE = f"purpose <> '{HIDDEN_PURPOSE}' AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+_LIVE = (
+    f"purpose <> '{HIDDEN_PURPOSE}' AND deleted_at IS NULL AND pruned_at IS NULL"
+    " AND (expires_at IS NULL OR expires_at > now())"
+)
 
 
 async def insert(
