@@ -284,6 +284,8 @@ class BatchesConfig(_Section):
     max_requests: Positive = 50_000
     max_file_bytes: Positive = 200_000_000
     max_upload_bytes: Positive = 512_000_000
+    #: a file that comes in parts by `/v1/uploads`
+    max_parts_bytes: Positive = 8 * 1024**3
     #: Anthropic's batches, which come as one body
     max_message_requests: Positive = 100_000
     max_message_bytes: Positive = 256_000_000

@@ -13,7 +13,7 @@ from penstock.configuration import Config
 from penstock.errors import Unavailable
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
-from penstock.store import backlog, batches, flows, idempotency, jobs, retention, webhook_log, workers
+from penstock.store import backlog, batches, flows, idempotency, jobs, retention, uploads, webhook_log, workers
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.submission.doorbells import order_stop
@@ -70,6 +70,7 @@ class Maintenance:
 
     async def prune_files(self) -> None:
         """Remove what was deleted or has expired, and then the results of old batches."""
+        await _all_of("parts", lambda: uploads.prune(self.database, _PRUNE_CHUNKS))
         await _all_of("files", lambda: retention.prune_files(self.database, _PRUNE_CHUNKS))
         age = self.config.retention.payloads
         await _all_of("batches", lambda: retention.free_batches(self.database, age, _PRUNE))

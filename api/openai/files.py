@@ -51,7 +51,8 @@ async def create(request: Request) -> Response:
             raise InvalidRequest(message, param="purpose", code="invalid_value")
         if not isinstance(upload, UploadFile):
             raise _missing("file")
-        name, expires = (upload.filename or "upload").replace("\0", ""), _expiry(form, purpose)
+        name = (upload.filename or "upload").replace("\0", "")
+        expires = expiry(form.get("expires_after[anchor]"), form.get("expires_after[seconds]"), purpose)
         key = await _key(request, principal, [purpose, name, expires], upload)
         found = await made_before(services, key)
         if found is not None:
@@ -62,7 +63,7 @@ async def create(request: Request) -> Response:
                 tenant_id=principal.tenant_id,
                 purpose=purpose,
                 filename=name,
-                content=_content(upload),
+                content=content_of(upload),
                 expires_seconds=expires,
                 max_bytes=limit,
                 key=key,
@@ -77,7 +78,7 @@ async def _key(request: Request, principal: Principal, fields: list[Any], upload
     if not has_key(request):
         return None
     digest = hashlib.sha256()
-    async for piece in _content(upload):
+    async for piece in content_of(upload):
         digest.update(piece)
     await upload.seek(0)
     return key_of(request, principal, _ROUTE, fields, digest.digest())
@@ -185,13 +186,18 @@ def page_of(data: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
     }
 
 
-async def _content(upload: UploadFile) -> AsyncIterator[bytes]:
+async def content_of(upload: UploadFile) -> AsyncIterator[bytes]:
+    """The bytes of what was uploaded, a piece at a time."""
     while piece := await upload.read(_READ_BYTES):
         yield piece
 
 
-def _expiry(form: Any, purpose: str) -> int | None:
-    anchor, text = form.get("expires_after[anchor]"), form.get("expires_after[seconds]")
+def expiry(anchor: Any, text: Any, purpose: str) -> int | None:
+    """Seconds after which a file goes, of what was asked for; None: it stays.
+
+    Raises:
+        InvalidRequest: it is nothing that may be asked for.
+    """
     if anchor is None and text is None:
         return _BATCH_EXPIRES_SECONDS if purpose == "batch" else None
     if anchor != "created_at":

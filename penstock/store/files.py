@@ -97,17 +97,7 @@ async def write(
 ) -> File:
     """As `insert`, inside the caller's transaction."""
     file_id = new_id()
-    size = sequence = 0
-    await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '10min'")
-    async for chunk in _rechunked(content):
-        size += len(chunk)
-        if size > max_bytes:
-            raise PayloadTooLarge(f"The file is larger than the limit of {max_bytes} bytes.", param="file")
-        await connection.execute(
-            "INSERT INTO file_chunks (file_id, seq, data) VALUES (%(id)s, %(seq)s, %(data)s)",
-            {"id": file_id, "seq": sequence, "data": chunk},
-        )
-        sequence += 1
+    size = await write_chunks(connection, file_id, content, max_bytes)
     if key is not None:
         # last, so that nobody waits while bytes still come in
         await idempotency.claim(connection, key, file_id)
@@ -131,6 +121,26 @@ async def write(
         file = await cursor.fetchone()
     assert file is not None  # INSERT … RETURNING of one row
     return file
+
+
+async def write_chunks(connection: Connection, file_id: UUID, content: AsyncIterable[bytes], max_bytes: int) -> int:
+    """Store bytes under an id, inside the caller's transaction; returns how many there were.
+
+    Raises:
+        PayloadTooLarge: more than `max_bytes`.
+    """
+    size = sequence = 0
+    await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '10min'")
+    async for chunk in _rechunked(content):
+        size += len(chunk)
+        if size > max_bytes:
+            raise PayloadTooLarge(f"The file is larger than the limit of {max_bytes} bytes.", param="file")
+        await connection.execute(
+            "INSERT INTO file_chunks (file_id, seq, data) VALUES (%(id)s, %(seq)s, %(data)s)",
+            {"id": file_id, "seq": sequence, "data": chunk},
+        )
+        sequence += 1
+    return size
 
 
 async def get(database: Database, tenant_id: str, file_id: UUID, *, gone: bool = False) -> File | None:

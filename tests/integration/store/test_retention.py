@@ -9,7 +9,7 @@ from test_live_results import FAILURE
 
 from penstock.errors import NotFound
 from penstock.ids import new_id
-from penstock.store import batches, files, jobs, retention, tenants
+from penstock.store import batches, files, jobs, retention, tenants, uploads
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.store.files import File
@@ -205,3 +205,29 @@ async def test_pruning_waits_for_nobody_and_holds_nobody_up(database: Database):
         assert await retention.prune_jobs(database, DAY, 10) == len(free)
         assert sorted(await take(database, 2)) == sorted(waiting)
     assert await retention.prune_jobs(database, DAY, 10) == 1
+
+
+async def test_parts_nobody_completes_go(database: Database):
+    await tenants.ensure_tenants(database, {"team": "unlimited"})
+
+    async def begin() -> uploads.Upload:
+        upload = await uploads.create(
+            database, tenant_id="team", filename="f", purpose="batch", size=6, file_expires_seconds=None
+        )
+        for _ in range(2):
+            await uploads.add_part(database, upload, content(), 99)
+        return upload
+
+    given_up, forgotten, waiting = await begin(), await begin(), await begin()
+    await uploads.cancel(database, given_up)
+    await database.execute(
+        "UPDATE uploads SET expires_at = now() - interval '1 hour' WHERE id = %(id)s", {"id": forgotten.id}
+    )
+    found = await uploads.get(database, "team", forgotten.id)
+    assert found is not None
+    assert found.status == "expired"
+    assert [await uploads.prune(database, 3) for _ in range(3)] == [3, 5, 0]
+    assert await count(database, "file_chunks") == await count(database, "upload_parts") == 2
+    found = await uploads.get(database, "team", waiting.id)
+    assert found is not None
+    assert found.status == "pending"
