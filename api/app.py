@@ -12,7 +12,7 @@ from api.anthropic import batches as message_batches
 from api.anthropic import messages
 from api.auth import Keys
 from api.jobs import routes as jobs
-from api.openai import batch_results, batches, chat, completions, embeddings, files, responses
+from api.openai import batch_results, batches, chat, completions, embeddings, files, responses, uploads
 from api.paths import TrailingSlash
 from api.request_limits import RequestLimits
 from api.response_headers import ResponseHeaders
@@ -35,10 +35,10 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Penstock", version="0.1.0", lifespan=lifespan, openapi_url=None)
     app.router.redirect_slashes = False
     for router in (
-        chat.router, completions.router, embeddings.router, responses.router, files.router, batches.router,
-        batch_results.router, message_batches.router, messages.router, models.router, jobs.router, keys.router,
-        tenants.router, admin.router, breakers.router, metrics.router, endpoints.router, deliveries.router,
-        callbacks.router, health.router, schema.router,
+        chat.router, completions.router, embeddings.router, responses.router, files.router, uploads.router,
+        batches.router, batch_results.router, message_batches.router, messages.router, models.router, jobs.router,
+        keys.router, tenants.router, admin.router, breakers.router, metrics.router, endpoints.router,
+        deliveries.router, callbacks.router, health.router, schema.router,
     ):  # fmt: skip
         app.include_router(router)
     errors.add_handlers(app)

@@ -91,12 +91,12 @@ class GroupCommit:
             await self._split(group, attempts, error)
             return
         missing = {w.job.id: w.job.epoch for w in group if w.job.id not in finish.ended}
-        mine = await store.ended_as_mine(self._database, self._worker_id, missing) if missing else frozenset()
+        mine = await self._ended_as_mine(missing) if missing else frozenset()
         for waiting in group:
             if not waiting.done.done():
                 waiting.done.set_result(waiting.job.id in finish.ended or waiting.job.id in mine)
         if finish.finished_batches:
-            await self._batches_done(finish.finished_batches)
+            await self._tell(finish.finished_batches)
 
     async def _finish(self, group: list[_Waiting], attempts: list[Attempt]) -> Finish:
         """Send the same statement until it is answered: rows that ended meanwhile do not change."""
@@ -106,6 +106,20 @@ class GroupCommit:
             except Unavailable as error:
                 _log.warning("commit: the database is away, trying again", error=str(error)[:200], jobs=len(group))
                 await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _ended_as_mine(self, epochs: dict[UUID, int]) -> frozenset[UUID]:
+        while True:
+            try:
+                return await store.ended_as_mine(self._database, self._worker_id, epochs)
+            except Unavailable as error:
+                _log.warning("commit: the database is away, asking again", error=str(error)[:200], jobs=len(epochs))
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _tell(self, batch_ids: frozenset[UUID]) -> None:
+        try:
+            await self._batches_done(batch_ids)
+        except Unavailable as error:
+            _log.warning("the end of batches is left to the sweep", error=str(error)[:200], batches=len(batch_ids))
 
     async def _split(self, group: list[_Waiting], attempts: list[Attempt], error: Unstorable) -> None:
         """A poison row fails alone: halve the group until it is found, then store the error in its place."""

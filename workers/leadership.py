@@ -95,6 +95,8 @@ async def serve(settings: Settings) -> None:
         every(60.0, leading, sweeps.prune_webhooks),
         every(600.0, leading, sweeps.forget_idempotency_keys),
         every(5.0, leading, sweeps.purge_batches),
+        every(60.0, leading, sweeps.prune_files),
+        every(60.0, leading, sweeps.prune_jobs),
         deliverer.run(stop, None),
     ]
     loop = asyncio.get_running_loop()

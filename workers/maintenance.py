@@ -13,7 +13,7 @@ from penstock.configuration import Config
 from penstock.errors import Unavailable
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
-from penstock.store import backlog, batches, flows, idempotency, jobs, message_batches, stops, webhook_log, workers
+from penstock.store import backlog, batches, flows, idempotency, jobs, retention, stops, uploads, webhook_log, workers
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.submission.doorbells import order_stop
@@ -23,6 +23,8 @@ from penstock.submission.finalize import finalize_batch
 DEAD_SECONDS = 12.0
 LOST_RING_SECONDS = 10.0
 _PAGE = 1000
+#: rows removed by one statement, and chunks of files, which are megabytes
+_PRUNE, _PRUNE_CHUNKS = 500, 50
 
 _log = structlog.get_logger()
 
@@ -71,9 +73,23 @@ class Maintenance:
             await asyncio.sleep(0)
 
     async def purge_batches(self) -> None:
-        """Remove the lines of batches that were deleted."""
-        while await message_batches.purge(self.database, _PAGE):
-            await asyncio.sleep(0)
+        """Remove the lines of batches that were deleted, or whose result files are gone."""
+        await _all_of("lines", lambda: retention.purge_lines(self.database, _PRUNE))
+
+    async def prune_files(self) -> None:
+        """Remove what was deleted or has expired, and then the results of old batches."""
+        await _all_of("parts", lambda: uploads.prune(self.database, _PRUNE_CHUNKS))
+        await _all_of("files", lambda: retention.prune_files(self.database, _PRUNE_CHUNKS))
+        age = self.config.retention.payloads
+        await _all_of("batches", lambda: retention.free_batches(self.database, age, _PRUNE))
+
+    async def prune_jobs(self) -> None:
+        """Remove the payloads of single jobs when they are old, and what is kept of any when it is older."""
+        ages, database = self.config.retention, self.database
+        await _all_of("deleted jobs", lambda: retention.prune_deleted_jobs(database, _PRUNE))
+        await _all_of("payloads", lambda: retention.prune_jobs(database, ages.payloads, _PRUNE))
+        await _all_of("jobs", lambda: retention.forget_jobs(database, ages.records, _PRUNE))
+        await _all_of("attempts", lambda: retention.forget_attempts(database, ages.records, _PRUNE))
 
     async def find_lost_rings(self) -> None:
         """Put jobs back whose doorbell nobody answered, where the queue is empty: otherwise rings would multiply."""
@@ -124,6 +140,17 @@ class Maintenance:
         """Remove what is remembered of requests long ago, some at a time."""
         while await idempotency.prune(self.database):
             await asyncio.sleep(0)
+
+
+async def _all_of(what: str, remove: Callable[[], Awaitable[int]]) -> None:
+    """Call until nothing is left, resting as long as each call took: half of the server is for others at any time."""
+    removed, began = 0, time.monotonic()
+    while count := await remove():
+        removed += count
+        await asyncio.sleep(time.monotonic() - began)
+        began = time.monotonic()
+    if removed:
+        _log.info("removed by age or order", what=what, rows=removed)
 
 
 async def every(seconds: float, leading: asyncio.Event, sweep: Callable[[], Awaitable[None]]) -> None:

@@ -87,6 +87,8 @@ async def results(request: Request, batch_id: str) -> Response:
     batch = await _find(services, principal.tenant_id, batch_id)
     if ended_at(batch) is None:
         raise NotFound(f"The message batch '{batch_id}' has no results yet: it is still being processed.")
+    if batch.results_gone_at is not None:
+        raise NotFound(f"The results of the message batch '{batch_id}' were removed because of their age.")
     return StreamingResponse(message_batches.results(services.database, batch), media_type="application/x-jsonl")
 
 
@@ -154,7 +156,7 @@ def render(batch: Batch, origin: str) -> dict[str, Any]:
         "expires_at": _time(batch.expires_at),
         "ended_at": _time(ended),
         "cancel_initiated_at": _time(batch.cancelling_at),
-        "archived_at": None,
+        "archived_at": _time(batch.results_gone_at),
         "results_url": f"{origin}{PATH}/{batch_id}/results" if ended is not None else None,
         # not the vendor's
         "estimated_completion_at": _time(expected_end(batch)),

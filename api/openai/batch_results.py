@@ -49,6 +49,8 @@ async def _following(services: Services, batch: Batch, after: int) -> AsyncItera
 
 async def _check_kept(services: Services, batch: Batch) -> None:
     """What is gone as a file is gone here too."""
+    if batch.results_gone_at is not None:
+        raise NotFound("The results of this batch were removed because of their age.")
     for file_id in (batch.output_file_id, batch.error_file_id):
         if file_id is not None and await files.get(services.database, batch.tenant_id, file_id) is None:
             raise NotFound("The results of this batch have expired or were deleted.")

@@ -54,7 +54,8 @@ async def create(request: Request) -> Response:
             raise InvalidRequest(message, param="purpose", code="invalid_value")
         if not isinstance(upload, UploadFile):
             raise _missing("file")
-        name, expires = (upload.filename or "upload").replace("\0", ""), _expiry(form, purpose)
+        name = (upload.filename or "upload").replace("\0", "")
+        expires = expiry(form.get("expires_after[anchor]"), form.get("expires_after[seconds]"), purpose)
         key = await _key(request, principal, [purpose, name, expires], upload)
         found = await made_before(services, key)
         if found is not None:
@@ -65,7 +66,7 @@ async def create(request: Request) -> Response:
                 tenant_id=principal.tenant_id,
                 purpose=purpose,
                 filename=name,
-                content=_content(upload),
+                content=content_of(upload),
                 expires_seconds=expires,
                 max_bytes=limit,
                 key=key,
@@ -80,7 +81,7 @@ async def _key(request: Request, principal: Principal, fields: list[Any], upload
     if not has_key(request):
         return None
     digest = hashlib.sha256()
-    async for piece in _content(upload):
+    async for piece in content_of(upload):
         digest.update(piece)
     await upload.seek(0)
     return key_of(request, principal, _ROUTE, fields, digest.digest())
@@ -141,11 +142,13 @@ async def find(services: Services, tenant_id: str, file_id: str) -> File:
     """A file by its public id.
 
     Raises:
-        NotFound: this tenant has none.
+        NotFound: this tenant has none, or has it no more; the message says why.
     """
-    file = await files.get(services.database, tenant_id, parse_id("file-", file_id, "file"))
-    if file is None:
+    file = await files.get(services.database, tenant_id, parse_id("file-", file_id, "file"), gone=True)
+    if file is None or file.purpose == files.HIDDEN_PURPOSE:
         raise NotFound(f"No file found with id '{file_id}'.")
+    if file.gone is not None:
+        raise NotFound(f"No file found with id '{file_id}': {file.gone}.")
     return file
 
 
@@ -186,13 +189,18 @@ def page_of(data: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
     }
 
 
-async def _content(upload: UploadFile) -> AsyncIterator[bytes]:
+async def content_of(upload: UploadFile) -> AsyncIterator[bytes]:
+    """The bytes of what was uploaded, a piece at a time."""
     while piece := await upload.read(_READ_BYTES):
         yield piece
 
 
-def _expiry(form: Any, purpose: str) -> int | None:
-    anchor, text = form.get("expires_after[anchor]"), form.get("expires_after[seconds]")
+def expiry(anchor: Any, text: Any, purpose: str) -> int | None:
+    """Seconds after which a file goes, of what was asked for; None: it stays.
+
+    Raises:
+        InvalidRequest: it is nothing that may be asked for.
+    """
     if anchor is None and text is None:
         return _BATCH_EXPIRES_SECONDS if purpose == "batch" else None
     if anchor != "created_at":

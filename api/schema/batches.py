@@ -69,6 +69,23 @@ SCHEMAS: dict[str, Schema] = {
             "status_details": maybe(TEXT),
         }
     ),
+    "UploadRequest": taken(
+        {"filename": TEXT, "purpose": words(*PURPOSES), "bytes": whole(1, 2**53), "mime_type": TEXT},
+        {"expires_after": taken({"anchor": kind("created_at"), "seconds": _SECONDS}, {})},
+    ),
+    "Upload": given(
+        {
+            "id": TEXT,
+            "object": kind("upload"),
+            "bytes": COUNT,
+            "created_at": TIME,
+            "expires_at": TIME,
+            "filename": TEXT,
+            "purpose": TEXT,
+            "status": words("pending", "completed", "cancelled", "expired"),
+            "file": maybe(ref("File")),
+        }
+    ),
     "BatchRequest": taken(
         {
             "input_file_id": TEXT,
@@ -121,6 +138,20 @@ SCHEMAS: dict[str, Schema] = {
 _FILE = in_path("file_id", "The id of a file, `file-…`.")
 _BATCH = in_path("batch_id", "The id of a batch, `batch_…`.")
 _FORM: dict[str, Any] = {"required": True, "content": {"multipart/form-data": {"schema": _UPLOAD}}}
+_OF_UPLOAD = in_path("upload_id", "The id of an upload, `upload_…`.")
+_PART: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["data"],
+                "properties": {"data": {"type": "string", "format": "binary"}},
+            }
+        }
+    },
+}
+_UPLOAD_EXAMPLE = {"filename": "lines.jsonl", "purpose": "batch", "bytes": 700_000_000, "mime_type": "text/jsonl"}
 _EXAMPLE = {"input_file_id": "file-…", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
 
 OPERATIONS: Operations = {
@@ -141,6 +172,27 @@ OPERATIONS: Operations = {
     ),
     ("DELETE", "/v1/files/{file_id}"): operation(
         answer(given({"id": TEXT, "object": kind("file"), "deleted": FLAG})), "404", parameters=(_FILE,)
+    ),
+    ("POST", "/v1/uploads"): operation(
+        answer(ref("Upload")), "400", "413", request=body(ref("UploadRequest"), _UPLOAD_EXAMPLE)
+    ),
+    ("POST", "/v1/uploads/{upload_id}/parts"): operation(
+        answer(given({"id": TEXT, "object": kind("upload.part"), "created_at": TIME, "upload_id": TEXT})),
+        "400",
+        "404",
+        "413",
+        parameters=(_OF_UPLOAD,),
+        request=_PART,
+    ),
+    ("POST", "/v1/uploads/{upload_id}/complete"): operation(
+        answer(ref("Upload")),
+        "400",
+        "404",
+        parameters=(_OF_UPLOAD,),
+        request=body(taken({"part_ids": many(TEXT)}, {"md5": TEXT}), {"part_ids": ["part_…"]}),
+    ),
+    ("POST", "/v1/uploads/{upload_id}/cancel"): operation(
+        answer(ref("Upload")), "400", "404", parameters=(_OF_UPLOAD,)
     ),
     ("POST", "/v1/batches"): operation(
         answer(ref("Batch")),

@@ -277,9 +277,29 @@ class BatchesConfig(Section):
     max_requests: Positive = 50_000
     max_file_bytes: Positive = 200_000_000
     max_upload_bytes: Positive = 512_000_000
+    #: a file that comes in parts by `/v1/uploads`
+    max_parts_bytes: Positive = 8 * 1024**3
     #: Anthropic's batches, which come as one body
     max_message_requests: Positive = 100_000
     max_message_bytes: Positive = 256_000_000
+
+
+class RetentionConfig(Section):
+    """For how many seconds after its end finished work is kept.
+
+    `payloads` is for requests and answers; result files with an expiry of their own go by that. `records` is for what
+    remains of single jobs after that, and for the journal of upstream calls with their cost.
+    """
+
+    payloads: Seconds = 30 * 24 * 3600.0
+    records: Seconds = 90 * 24 * 3600.0
+
+    @field_validator("records")
+    @classmethod
+    def _not_shorter(cls, value: float, info: ValidationInfo) -> float:
+        if value < info.data.get("payloads", 0.0):
+            raise ValueError("must not be shorter than payloads")
+        return value
 
 
 class HttpConfig(Section):
@@ -323,6 +343,8 @@ class Config(Section):
             yield from provider.secrets()
         yield from (row.key.get_secret_value() for row in self.keys)
         yield from (endpoint.secret.get_secret_value() for endpoint in self.webhooks.endpoints)
+
+    retention: RetentionConfig = RetentionConfig()
 
     @field_validator("tiers")
     @classmethod

@@ -66,6 +66,8 @@ class Batch:
     priority: int
     estimated_completion_at: datetime | None
     late: bool
+    #: since when nobody can read what became of its lines
+    results_gone_at: datetime | None
 
     @property
     def of_messages(self) -> bool:
@@ -389,7 +391,3 @@ async def select(database: Database, query: str, params: dict[str, Any]) -> list
     async with database.connection() as connection, connection.cursor(row_factory=class_row(Batch)) as cursor:
         await cursor.execute(query, params)
         return await cursor.fetchall()
-
-
-async def _one(database: Database, query: str, params: dict[str, Any]) -> Batch:
-    return (await select(database, query, params))[0]

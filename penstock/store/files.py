@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +22,7 @@ HIDDEN_PURPOSE = "message_batch"
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file; `batch_id` and `part` are set for a view over the results of a batch."""
+    """One file; `batch_id` and `part` are set for a view over the results of a batch, `pruned_at` once it is empty."""
 
     id: UUID
     tenant_id: str
@@ -33,10 +33,24 @@ class File:
     expires_at: datetime | None
     batch_id: UUID | None
     part: str | None
+    deleted_at: datetime | None
+    pruned_at: datetime | None
+
+    @property
+    def gone(self) -> str | None:
+        """Why nobody can read it any more."""
+        if self.deleted_at is not None:
+            return "it was deleted"
+        if self.expires_at is not None and self.expires_at <= datetime.now(UTC):
+            return f"it expired at {self.expires_at:%Y-%m-%dT%H:%M:%SZ}"
+        return "it was removed because of its age" if self.pruned_at is not None else None
 
 
 _COLUMNS = ", ".join(File.__slots__)
-_LIVE = f"purpose <> '{HIDDEN_PURPOSE}' AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+_LIVE = (
+    f"purpose <> '{HIDDEN_PURPOSE}' AND deleted_at IS NULL AND pruned_at IS NULL"
+    " AND (expires_at IS NULL OR expires_at > now())"
+)
 
 
 async def insert(
@@ -83,17 +97,7 @@ async def write(
 ) -> File:
     """As `insert`, inside the caller's transaction."""
     file_id = new_id()
-    size = sequence = 0
-    await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '10min'")
-    async for chunk in _rechunked(content):
-        size += len(chunk)
-        if size > max_bytes:
-            raise PayloadTooLarge(f"The file is larger than the limit of {max_bytes} bytes.", param="file")
-        await connection.execute(
-            "INSERT INTO file_chunks (file_id, seq, data) VALUES (%(id)s, %(seq)s, %(data)s)",
-            {"id": file_id, "seq": sequence, "data": chunk},
-        )
-        sequence += 1
+    size = await write_chunks(connection, file_id, content, max_bytes)
     if key is not None:
         # last, so that nobody waits while bytes still come in
         await idempotency.claim(connection, key, file_id)
@@ -117,6 +121,26 @@ async def write(
         file = await cursor.fetchone()
     assert file is not None  # INSERT … RETURNING of one row
     return file
+
+
+async def write_chunks(connection: Connection, file_id: UUID, content: AsyncIterable[bytes], max_bytes: int) -> int:
+    """Store bytes under an id, inside the caller's transaction; returns how many there were.
+
+    Raises:
+        PayloadTooLarge: more than `max_bytes`.
+    """
+    size = sequence = 0
+    await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '10min'")
+    async for chunk in _rechunked(content):
+        size += len(chunk)
+        if size > max_bytes:
+            raise PayloadTooLarge(f"The file is larger than the limit of {max_bytes} bytes.", param="file")
+        await connection.execute(
+            "INSERT INTO file_chunks (file_id, seq, data) VALUES (%(id)s, %(seq)s, %(data)s)",
+            {"id": file_id, "seq": sequence, "data": chunk},
+        )
+        sequence += 1
+    return size
 
 
 async def get(database: Database, tenant_id: str, file_id: UUID, *, gone: bool = False) -> File | None:

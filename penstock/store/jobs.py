@@ -12,6 +12,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from penstock.completion.encoding import pack, unpack
+from penstock.errors import NotFound
 from penstock.rules.lifecycle import JobState
 from penstock.store import flows
 from penstock.store.database import Connection, Database
@@ -236,7 +237,11 @@ async def give_up(database: Database, worker_id: UUID, failures: Mapping[UUID, i
 
 
 async def load(database: Database, tenant_id: str, job_id: UUID) -> JobRow | None:
-    """One job of a tenant with its request and result, unpacked; None if there is none, or it or its batch is gone."""
+    """One job of a tenant with its request and result, unpacked; None if there is none, or it or its batch is gone.
+
+    Raises:
+        NotFound: its payload was removed because of its age.
+    """
     async with database.connection() as connection, connection.cursor(row_factory=class_row(JobRow)) as cursor:
         await cursor.execute(
             _VIEW + "WHERE j.id = %(id)s AND j.tenant_id = %(tenant_id)s AND j.deleted_at IS NULL AND NOT EXISTS"
@@ -244,6 +249,8 @@ async def load(database: Database, tenant_id: str, job_id: UUID) -> JobRow | Non
             {"id": job_id, "tenant_id": tenant_id},
         )
         row = await cursor.fetchone()
+    if row is not None and row.request is None:
+        raise NotFound("This was removed because of its age.")
     return _unpacked(row) if row else None
 
 

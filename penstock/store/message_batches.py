@@ -123,7 +123,11 @@ async def page(
 
 
 async def delete(database: Database, tenant_id: str, batch_id: UUID) -> bool:
-    """Hide a batch that has ended, with all its lines; `purge` removes them. False: it has not, or is not there."""
+    """Hide a batch that has ended, with its lines, which `retention.purge_lines` removes.
+
+    Returns:
+        False when it has not ended, or is not there.
+    """
     return (
         await database.execute(
             f"UPDATE batches SET deleted_at = now() WHERE id = %(id)s AND tenant_id = %(tenant_id)s"
@@ -132,40 +136,6 @@ async def delete(database: Database, tenant_id: str, batch_id: UUID) -> bool:
         )
         == 1
     )
-
-
-async def purge(database: Database, limit: int) -> int:
-    """Remove up to `limit` lines of a deleted batch, requests and results with them; returns how many.
-
-    The row of the batch stays, with what it cost, and so do the attempts: the money was spent.
-    """
-    row = await database.fetch_one(
-        """
-        WITH batch AS (
-            SELECT id FROM batches WHERE deleted_at IS NOT NULL AND purged_at IS NULL
-            ORDER BY deleted_at LIMIT 1 FOR UPDATE SKIP LOCKED
-        ), wanted AS (
-            SELECT j.id FROM jobs j WHERE j.batch_id = (SELECT id FROM batch)
-            ORDER BY j.line LIMIT %(limit)s FOR UPDATE
-        ), ids AS (
-            SELECT array_agg(id) AS list FROM wanted
-        ), requests AS (
-            DELETE FROM job_requests WHERE job_id = ANY((SELECT list FROM ids)::uuid[])
-        ), results AS (
-            DELETE FROM job_results WHERE job_id = ANY((SELECT list FROM ids)::uuid[])
-        ), steps AS (
-            DELETE FROM route_steps WHERE job_id = ANY((SELECT list FROM ids)::uuid[])
-        ), removed AS (
-            DELETE FROM jobs WHERE id = ANY((SELECT list FROM ids)::uuid[])
-        ), marked AS (
-            UPDATE batches SET purged_at = now()
-            WHERE id = (SELECT id FROM batch) AND (SELECT count(*) FROM wanted) < %(limit)s
-        )
-        SELECT count(*)::int AS removed FROM wanted
-        """,
-        {"limit": limit},
-    )
-    return int(row["removed"]) if row else 0
 
 
 async def lines(database: Database, batch_id: UUID, after_line: int, limit: int) -> list[LineRow]:

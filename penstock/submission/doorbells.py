@@ -1,5 +1,6 @@
 """Rings in Redis: work for the dispatcher, orders for workers. Any may be lost; sweeps find what they meant."""
 
+import asyncio
 from uuid import UUID
 
 import structlog
@@ -10,6 +11,9 @@ from penstock.streams.entries import control_channel
 
 #: the dispatcher listens here
 WAKE_CHANNEL = f"{PREFIX}wake"
+
+#: a ring that takes longer than this is given up: whoever rings has a client waiting
+_SECONDS = 1.0
 
 _log = structlog.get_logger()
 
@@ -26,6 +30,7 @@ async def order_stop(redis: Redis, kind: str, object_id: UUID, end: str) -> None
 
 async def _publish(redis: Redis, channel: str, message: bytes) -> None:
     try:
-        await redis.publish(channel, message)
+        async with asyncio.timeout(_SECONDS):
+            await redis.publish(channel, message)
     except (RedisError, OSError) as error:
         _log.warning("a ring was lost, the sweep will find it", channel=channel, error=type(error).__name__)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import structlog
 
@@ -104,6 +105,8 @@ class Submission:
     async def store(self, submitted: Submitted, key: IdempotencyKey | None = None) -> datetime:
         """Commit the job and ring for it; returns its `created_at`. Once this returned, the job is never lost.
 
+        Once it is committed nothing that fails is told: a client that heard of a refusal would send it again.
+
         Raises:
             Repeated: the key has made a job before; this one is not stored.
             Conflict: the key came with another request before.
@@ -122,5 +125,11 @@ class Submission:
             await self._doorbell.ring(job.lane, submitted.provider, job.deployment, [job.id])
         except Unavailable:
             _log.warning("the broker is away: a call goes through the backlog", job=job.id.hex)
-            await jobs.hand_back(self._database, None, [job.id])
+            await self._hand_back(job.id)
         return created_at
+
+    async def _hand_back(self, job_id: UUID) -> None:
+        try:
+            await jobs.hand_back(self._database, None, [job_id])
+        except Unavailable:
+            _log.warning("the database is away too: the sweep will find the call", job=job_id.hex)

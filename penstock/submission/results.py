@@ -8,7 +8,8 @@ from penstock.completion.encoding import loads
 from penstock.completion.outcome import Outcome
 from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
-from penstock.store import files, jobs
+from penstock.errors import NotFound
+from penstock.store import batches, files, jobs
 from penstock.store.database import Database
 from penstock.store.files import File
 from penstock.store.jobs import JobRow
@@ -37,21 +38,33 @@ def facts_of(row: JobRow) -> JobFacts:
 
 
 async def file_content(database: Database, file: File) -> AsyncIterator[bytes]:
-    """The bytes of a file, in pages; no transaction stays open while they are sent."""
+    """The bytes of a file, in pages; no transaction stays open while they are sent.
+
+    Raises:
+        NotFound: it was removed meanwhile. What was sent is not the whole, and must not look like it.
+    """
     if file.batch_id is None or file.part is None:
+        sent = 0
         async for chunk in files.chunks(database, file.id):
+            sent += len(chunk)
             yield chunk
+        if sent < file.bytes:
+            raise NotFound("The file was removed.")
         return
     async for page in _lines(database, file.batch_id, file.part):
         yield page
 
 
 async def _lines(database: Database, batch_id: UUID, part: str) -> AsyncIterator[bytes]:
-    line = 0
+    line = sent = 0
     while rows := await jobs.page_of_batch(database, batch_id, part, line):
         async for lines in rendered(rows):
             yield lines
         line = rows[-1].line or 0
+        sent += len(rows)
+    batch = await batches.get(database, batch_id)
+    if batch is None or sent < (batch.completed if part == "output" else batch.total - batch.completed):
+        raise NotFound("The file was removed.")
 
 
 async def rendered(rows: list[JobRow], *, numbered: bool = False) -> AsyncIterator[bytes]:

@@ -14,7 +14,7 @@ from penstock.errors import InvalidRequest, NotFound
 from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
-from penstock.store import batches, files, jobs, message_batches, stops, tenants
+from penstock.store import batches, files, jobs, message_batches, retention, stops, tenants
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.submission import finalize, ingest
@@ -244,7 +244,7 @@ async def test_deleting_hides_at_once_and_removes_afterwards(database: Database,
     assert not await message_batches.delete(database, tenant, batch.id)
     assert await message_batches.get(database, tenant, batch.id) is None
     assert await jobs.load(database, tenant, line.job_id) is None
-    purged = [await message_batches.purge(database, 3) for _ in range(4)]
+    purged = [await retention.purge_lines(database, 3) for _ in range(4)]
     assert purged == [3, 3, 1, 0]
     for table in ("jobs", "job_requests"):
         assert await count(database, table) == 3
@@ -257,7 +257,7 @@ async def test_results_that_vanish_while_they_are_sent_do_not_look_whole(
 ):
     batch = await ended(database, tenant, reader, 3)
     assert await message_batches.delete(database, tenant, batch.id)
-    await message_batches.purge(database, 2)
+    await retention.purge_lines(database, 2)
     with pytest.raises(NotFound):
         await lines_of(database, batch)
 
