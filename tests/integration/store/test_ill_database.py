@@ -56,7 +56,7 @@ async def test_a_connection_to_a_replica_is_left(database: Database, database_ur
     insert = "INSERT INTO tenants (id) VALUES ('x') ON CONFLICT DO NOTHING"
     # sessions keep what they began with, as a demoted primary keeps its sessions
     administer(database_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    opened = Database(database_url, size=2, name="replica")
+    opened = Database(database_url, size=1, name="replica")
     await opened.open()
     try:
         with pytest.raises(Unavailable):
