@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from penstock.catalogue import Quirks, WireFormat, bedrock_url, quirks_of
-from penstock.policies import GuardConfig
+from penstock.policies import CacheConfig, GuardConfig
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -304,6 +304,7 @@ class Config(_Section):
     worker: WorkerConfig = WorkerConfig()
     batches: BatchesConfig = BatchesConfig()
     guard: GuardConfig = GuardConfig()
+    cache: CacheConfig = CacheConfig()
 
     @field_validator("tiers")
     @classmethod
@@ -333,9 +334,11 @@ class Config(_Section):
         return self
 
     @model_validator(mode="after")
-    def _guarded_models(self) -> "Config":
-        for index, rule in enumerate(self.guard.rules):
-            for name in rule.models:
+    def _models_of_rules(self) -> "Config":
+        rules = [(f"guard.rules[{index}]", rule.models) for index, rule in enumerate(self.guard.rules)]
+        rules += [(f"cache.rules[{index}]", rule.models) for index, rule in enumerate(self.cache.rules)]
+        for where, models in rules:
+            for name in models:
                 if name not in self.models and name not in self.routes:
-                    raise ValueError(f"guard.rules[{index}].models: there is no model or route `{name}`")
+                    raise ValueError(f"{where}.models: there is no model or route `{name}`")
         return self

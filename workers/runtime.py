@@ -14,8 +14,9 @@ from uuid import UUID
 
 import structlog
 
+from penstock.completion.events import PartDelta, PartStarted
 from penstock.errors import Unavailable
-from penstock.execution.call import CallRecord, Deferred, Interrupted
+from penstock.execution.call import CallRecord, Deferred, Emit, Interrupted
 from penstock.execution.pipeline import Hop, Pipeline, cancelled, failed
 from penstock.redis import Redis, RedisError
 from penstock.rules.lifecycle import JobState
@@ -24,7 +25,7 @@ from penstock.store import workers as worker_store
 from penstock.store.database import Database
 from penstock.store.finish import FinishedJob
 from penstock.store.jobs import ClaimedJob
-from penstock.streams.entries import Ended, Started, wanted_key
+from penstock.streams.entries import Cached, Ended, Started, wanted_key
 from penstock.streams.writer import StreamWriter, TokenStream
 from workers.commit import GroupCommit
 from workers.hops import Hops
@@ -132,7 +133,7 @@ class WorkerRuntime:
         try:
             if stream:
                 stream.append(Started())
-            return await self._pipeline.run(job, record, stream.append if stream else None)
+            return await self._pipeline.run(job, record, _emit(stream, record) if stream else None)
         except Deferred:
             self._give_up(running)
         except Hop as hop:
@@ -218,3 +219,17 @@ class WorkerRuntime:
         await self._commit.flush()
         await self._writer.flush()
         await worker_store.stop(self._database, self.worker_id)
+
+
+def _emit(stream: TokenStream, record: CallRecord) -> Emit:
+    """Adds chunks to a stream; what the cache came to goes before the first."""
+    told = False
+
+    def emit(event: PartStarted | PartDelta) -> None:
+        nonlocal told
+        if not told and record.cached is not None:
+            stream.append(Cached(record.cached))
+        told = True
+        stream.append(event)
+
+    return emit

@@ -12,18 +12,22 @@ from penstock.completion.result import CompletionResult
 class Outcome:
     """`result` is partial when there is an `error` (of `errors.error_to_json`'s form) or the job was cancelled.
 
-    A job that asked for embeddings has these instead, all of them or none.
+    A job that asked for embeddings has these instead, all of them or none. `cache` says what the cache came to (`hit`,
+    `coalesced`, `miss`), None where it was not asked.
     """
 
     result: CompletionResult | None = None
     error: dict[str, Any] | None = None
     embeddings: EmbeddingResult | None = None
+    cache: str | None = None
 
     def to_bytes(self) -> bytes:
         """ASCII JSON."""
-        value = {"result": self.result.to_json() if self.result else None, "error": self.error}
+        value: dict[str, Any] = {"result": self.result.to_json() if self.result else None, "error": self.error}
         if self.embeddings is not None:
             value["embeddings"] = self.embeddings.to_json()
+        if self.cache is not None:
+            value["cache"] = self.cache
         return dumps(value)
 
     @classmethod
@@ -35,4 +39,5 @@ class Outcome:
             CompletionResult.from_json(result) if result else None,
             value["error"],
             EmbeddingResult.from_json(embeddings) if embeddings else None,
+            value.get("cache"),
         )

@@ -31,6 +31,8 @@ class JobFacts:
     result: CompletionResult | None
     error: dict[str, Any] | None
     embeddings: EmbeddingResult | None = None
+    #: what the cache came to: `hit`, `coalesced`, `miss`; None where it was not asked
+    cache: str | None = None
 
     @property
     def ended(self) -> bool:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from penstock.cache.policy import CachePolicy
 from penstock.completion import (
     CompletionEvent,
     CompletionRequest,
@@ -46,6 +47,8 @@ Answer = TypeVar("Answer", CompletionResult, EmbeddingResult)
 _Ask = Callable[[Provider, OnHeaders | None], Awaitable[Answer]]
 #: takes each chunk as it comes
 Emit = Callable[[PartStarted | PartDelta], None]
+#: an answer came from the cache, or from another's call
+HITS = frozenset({"hit", "coalesced"})
 #: a provider that answers 429 without saying for how long
 DEFAULT_PAUSE_SECONDS = 1.0
 #: a wait longer than this is not waited here, where it would hold a permit
@@ -84,7 +87,8 @@ class Interrupted(Exception):
 class CallRecord:
     """What one job's calls came to; filled while they happen, so that a cancelled job's share is known too.
 
-    `failures` are the failed attempts at the present deployment that count, those of earlier claims included.
+    `failures` are the failed attempts at the present deployment that count, those of earlier claims included. `cached`
+    says what the cache came to: `hit`, `coalesced`, `miss`; None where it was not asked.
     """
 
     job_id: UUID
@@ -93,6 +97,7 @@ class CallRecord:
     attempts: list[Attempt] = field(default_factory=list)
     builder: ResultBuilder = field(default_factory=ResultBuilder)
     emitted: bool = False
+    cached: str | None = None
     #: when the first chunk of the present attempt came (monotonic clock)
     first: float | None = None
 
@@ -107,8 +112,11 @@ class CallRecord:
 
     @property
     def cost(self) -> Decimal | None:
-        """Of the attempts together, None where it is not known."""
-        return prices.together(self.attempts)
+        """Of the attempts together, None where it is not known. An answer from the cache costs nothing."""
+        cost = prices.together(self.attempts)
+        if cost is None and self.cached in HITS and not any(a.outcome == "succeeded" for a in self.attempts):
+            return Decimal(0)
+        return cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +125,8 @@ class Order(Generic[Asked]):
 
     `size` is the request's length in bytes, `tier` what its tenant's tier draws from, `age` the seconds since the job
     was accepted. `fallback_on` names the failures after which another deployment is asked; empty when there is none.
-    `mask` knows what is hidden in the request: what is emitted of its answer has it back.
+    `mask` knows what is hidden in the request: what is emitted of its answer has it back. `cache` says whether the
+    answer may come from the cache of `tenant`; None: it is not asked.
     """
 
     request: Asked
@@ -128,6 +137,8 @@ class Order(Generic[Asked]):
     tier: tuple[TokenBucket, ...] = ()
     fallback_on: frozenset[str] = frozenset()
     mask: Mask | None = None
+    tenant: str = ""
+    cache: CachePolicy | None = None
 
 
 class Caller:

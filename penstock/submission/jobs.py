@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 
 from penstock.broker import Doorbell
+from penstock.cache.policy import FIELD, read_wish
 from penstock.completion.encoding import dumps
 from penstock.configuration import Config
 from penstock.dialects import registry
@@ -68,6 +69,7 @@ class Submission:
         body = await self._continuations.attach(tenant_id, dialect, body)
         spoken = registry.get(dialect)
         request = spoken.parse(body)
+        read_wish(body.get(FIELD))
         plan = self._deployments.plan(request.model, request.fallback)
         deployment = plan.deployment
         try:

@@ -32,6 +32,7 @@ def facts_of(row: JobRow) -> JobFacts:
         result=outcome.result,
         error=outcome.error,
         embeddings=outcome.embeddings,
+        cache=outcome.cache,
     )
 
 
