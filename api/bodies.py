@@ -7,6 +7,7 @@ from fastapi import Request
 from starlette.types import Message
 
 from api.services import Services
+from penstock.cache.policy import FIELD
 from penstock.completion.encoding import check_depth, loads
 from penstock.errors import InvalidRequest, PayloadTooLarge
 
@@ -41,6 +42,13 @@ async def json_object(request: Request, *, may_be_empty: bool = False) -> dict[s
     except ValueError as error:
         raise InvalidRequest(f"The body of your request cannot be read: {error}.") from None
     return value
+
+
+async def completion_body(request: Request) -> dict[str, Any]:
+    """As `json_object`, for a request to a model: the header `x-penstock-cache` becomes a field of it, to be stored."""
+    body = await json_object(request)
+    wish = request.headers.get("x-penstock-cache")
+    return body if wish is None else {**body, FIELD: wish}
 
 
 def check_declared_length(request: Request, most: int) -> None:

@@ -9,14 +9,15 @@ import structlog
 from fastapi import Request
 
 from api.auth import Principal
+from api.response_headers import add_headers
 from api.services import Services
 from api.tier_limits import check_tier
-from api.watch import Watch, cancel, wait_for_end
+from api.watch import Entry, Watch, cancel, wait_for_end
 from penstock.completion.events import PartDelta, PartStarted
 from penstock.dialects.facts import JobFacts
 from penstock.errors import PenstockError, Unavailable, stored_error
 from penstock.store import jobs
-from penstock.streams.entries import Ended, Reset, Started, StreamEntry
+from penstock.streams.entries import Ended, Reset, Started
 from penstock.submission.results import facts_of
 
 #: an error that comes sooner than this is an ordinary HTTP error; after that a stream is opened for its heartbeats
@@ -39,7 +40,9 @@ async def answer(
         await services.submission.store(submitted)
         watch.begin()
         row = await wait_for_end(services, watch, request, principal.tenant_id)
-    return successful(facts_of(row))
+    facts = successful(facts_of(row))
+    tell_cache(request, facts.cache)
+    return facts
 
 
 def successful(facts: JobFacts) -> JobFacts:
@@ -55,6 +58,12 @@ def successful(facts: JobFacts) -> JobFacts:
     raise Unavailable(f"The request was {facts.state}.")
 
 
+def tell_cache(request: Request, cached: str | None) -> None:
+    """Say in the answer's headers what the cache came to, where it was asked."""
+    if cached is not None:
+        add_headers(request, {"x-penstock-cache": cached})
+
+
 class ForegroundStream:
     """A streamed foreground call. `open` raises what fails early; `frames` gives the rest.
 
@@ -68,7 +77,7 @@ class ForegroundStream:
         self._principal = principal
         self._stack = contextlib.AsyncExitStack()
         self._watch: Watch
-        self._early: list[StreamEntry | Reset] = []
+        self._early: list[Entry] = []
         self.facts: JobFacts
 
     async def open(self, dialect: str, body: dict[str, Any]) -> JobFacts:
@@ -98,6 +107,7 @@ class ForegroundStream:
                 error=None,
             )
             await self._first()
+            tell_cache(self._request, self._watch.cached)
         except BaseException:
             _detached(self._stop())
             raise
@@ -159,7 +169,7 @@ class ForegroundStream:
             raise PenstockError("The job was deleted while it ran.")
         return facts_of(row)
 
-    async def _entries(self) -> AsyncIterator[StreamEntry | Reset | None]:
+    async def _entries(self) -> AsyncIterator[Entry | None]:
         for early in self._early:
             yield early
         async for entry in self._watch.entries():

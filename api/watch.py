@@ -10,10 +10,11 @@ from fastapi import Request
 
 from api.services import Services
 from penstock import tasks
+from penstock.completion.events import PartDelta, PartStarted
 from penstock.errors import NotFound, Unavailable
 from penstock.store import jobs
 from penstock.store.jobs import JobRow
-from penstock.streams.entries import Reset, StreamEntry
+from penstock.streams.entries import Cached, Ended, Reset, Started
 from penstock.streams.reader import Owner, Subscription
 from penstock.submission.doorbells import order_stop
 
@@ -23,14 +24,22 @@ _CANCEL_PATIENCE = 3.0
 _LOOKS_PER_RING = 10
 
 
+#: what a reader of an answer is told
+Entry = Started | PartStarted | PartDelta | Ended | Reset
+
+
 class Watch:
-    """A subscription with a pump: `next` gives an entry, or None after some seconds of silence."""
+    """A subscription with a pump: `next` gives an entry, or None after some seconds of silence.
+
+    `cached` is what the cache came to, known before the answer's first chunk; None where it was not asked.
+    """
 
     def __init__(self, services: Services, job_id: UUID) -> None:
         self._services = services
         self.job_id = job_id
         self._stack = contextlib.AsyncExitStack()
-        self._entries: asyncio.Queue[StreamEntry | Reset | None] = asyncio.Queue()
+        self.cached: str | None = None
+        self._entries: asyncio.Queue[Entry | None] = asyncio.Queue()
         self._pump: asyncio.Task[None] | None = None
         self._subscription: Subscription
 
@@ -51,7 +60,7 @@ class Watch:
         """Start to read; the job must be stored by now."""
         self._pump = asyncio.create_task(self._run())
 
-    async def next(self, patience: float = HEARTBEAT_SECONDS) -> StreamEntry | Reset | None:
+    async def next(self, patience: float = HEARTBEAT_SECONDS) -> Entry | None:
         """The next entry, or None after `patience` seconds without one.
 
         Raises:
@@ -67,7 +76,7 @@ class Watch:
             raise StopAsyncIteration
         return entry
 
-    async def entries(self) -> AsyncIterator[StreamEntry | Reset | None]:
+    async def entries(self) -> AsyncIterator[Entry | None]:
         """Entries to the end, with a None for every long silence."""
         while True:
             try:
@@ -78,7 +87,10 @@ class Watch:
     async def _run(self) -> None:
         try:
             async for entry in self._subscription.entries():
-                self._entries.put_nowait(entry)
+                if isinstance(entry, Cached):
+                    self.cached = entry.how
+                else:
+                    self._entries.put_nowait(entry)
         finally:
             self._entries.put_nowait(None)
 

@@ -161,3 +161,34 @@ class GuardConfig(_Section):
             if rule.policy not in self.policies:
                 raise ValueError(f"rules[{index}].policy: there is no policy `{rule.policy}`")
         return self
+
+
+CacheMode = Literal["off", "read", "write", "on"]
+
+
+class CacheRuleConfig(_Section):
+    """How answers are cached for a tenant that asks for a model or route; without tenants or models, for all of them.
+
+    With temperatures `zero`, answers to requests with temperature 0 alone: at any other the model is asked for variety.
+    `max_age` is the age in seconds up to which an entry is used.
+    """
+
+    tenants: list[str] = []
+    models: list[str] = []
+    mode: CacheMode = "on"
+    temperatures: Literal["zero", "any"] = "zero"
+    max_age: Seconds | None = None
+
+
+class CacheConfig(_Section):
+    """The exact cache: its size in each worker process and in Redis, in bytes (0: none), and how long entries live.
+
+    `coalesce`: of identical requests under way one makes the call. Where no rule fits, the defaults of a rule hold.
+    """
+
+    memory_bytes: Annotated[int, Field(ge=0)] = 32_000_000
+    redis_bytes: Annotated[int, Field(ge=0)] = 256_000_000
+    ttl: Seconds = 24 * 3600.0
+    max_entry_bytes: Positive = 1_000_000
+    coalesce: bool = True
+    rules: list[CacheRuleConfig] = []

@@ -14,6 +14,8 @@ from celery import Celery
 from celery.signals import worker_shutting_down
 
 from penstock import broker, tasks
+from penstock.cache.exact import CONNECTIONS
+from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Caller
 from penstock.execution.pipeline import Pipeline
 from penstock.execution.tally import Tally
@@ -93,6 +95,8 @@ class WorkerProcess:
         caller = Caller(self._providers, limits, self._quota, Calibration(), policies)
         self._guard = Guard(config.guard)
         self._tally = Tally(self._redis)
+        self._cache_redis = connect(self.settings.redis_url, size=CONNECTIONS)
+        answers = CachedCaller(caller, self._cache_redis, config.cache, self._tally)
         writer = StreamWriter(self._redis, self.worker_id)
         returns = Returns(self._database, self.worker_id)
         self._doorbell = broker.Doorbell(broker.make_app(self.settings.broker_url, list(config.providers)))
@@ -101,7 +105,7 @@ class WorkerProcess:
             lane=self.lane,
             database=self._database,
             redis=self._redis,
-            pipeline=Pipeline(config, deployments, caller, self._guard, self._tally),
+            pipeline=Pipeline(config, deployments, caller, answers, self._guard, self._tally),
             exits=Exits(commit, returns, Hops(self._database, self._redis, self._doorbell, deployments)),
             writer=writer,
             permits=config.worker.permits,
@@ -125,6 +129,7 @@ class WorkerProcess:
         await self._quota.close()
         for provider in self._providers.values():
             await provider.close()
+        await self._cache_redis.aclose()
         await self._redis.aclose()
         await self._database.close()
         await self._heart.close()

@@ -14,9 +14,10 @@ from uuid import UUID
 
 import structlog
 
+from penstock.completion.events import PartDelta, PartStarted
 from penstock.completion.step import RouteStep
 from penstock.errors import Unavailable
-from penstock.execution.call import Deferred, Interrupted
+from penstock.execution.call import Deferred, Emit, Interrupted
 from penstock.execution.pipeline import Hop, Pipeline, cancelled, failed
 from penstock.execution.record import CallRecord
 from penstock.redis import Redis, RedisError
@@ -27,7 +28,7 @@ from penstock.store import workers as worker_store
 from penstock.store.database import Database
 from penstock.store.finish import FinishedJob
 from penstock.store.jobs import ClaimedJob
-from penstock.streams.entries import Ended, Started, wanted_key
+from penstock.streams.entries import Cached, Ended, Started, wanted_key
 from penstock.streams.writer import StreamWriter, TokenStream
 from workers.commit import GroupCommit
 from workers.hops import Hops
@@ -184,7 +185,9 @@ class WorkerRuntime:
         try:
             if stream:
                 stream.append(Started())
-            return await self._pipeline.run(running.job, running.record, stream.append if stream else None)
+            return await self._pipeline.run(
+                running.job, running.record, _emit(stream, running.record) if stream else None
+            )
         finally:
             running.calling = False
 
@@ -257,3 +260,17 @@ class WorkerRuntime:
         await self._commit.flush()
         await self._writer.flush()
         await worker_store.stop(self._database, self.worker_id)
+
+
+def _emit(stream: TokenStream, record: CallRecord) -> Emit:
+    """Adds chunks to a stream; what the cache came to goes before the first."""
+    told = False
+
+    def emit(event: PartStarted | PartDelta) -> None:
+        nonlocal told
+        if not told and record.cached is not None:
+            stream.append(Cached(record.cached))
+        told = True
+        stream.append(event)
+
+    return emit

@@ -87,6 +87,23 @@ class _Snapshot:
             if name == "guard":
                 found.add_metric(described, amount)
         yield found
+        yield from self._cache()
+
+    def _cache(self) -> Iterator[Metric]:
+        asked = CounterMetricFamily(
+            "penstock_cache_requests",
+            "Cacheable requests, by where the answer came from.",
+            labels=["source", "model"],
+        )
+        saved = CounterMetricFamily(
+            "penstock_cache_saved_usd", "The cost of answers that came again.", labels=["model"]
+        )
+        for (name, *described), amount in self._counted.items():
+            if name == "cache":
+                asked.add_metric(described, amount)
+            elif name == "cache_saved":
+                saved.add_metric(described, amount)
+        yield from (asked, saved)
 
     def _quota(self) -> Iterator[Metric]:
         labels = ["scope", "resource"]

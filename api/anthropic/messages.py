@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.auth import Principal, authenticate
-from api.bodies import json_object
+from api.bodies import completion_body, json_object
 from api.foreground import ForegroundStream, answer
 from api.replies import event_stream, json_reply
 from api.response_headers import request_id
@@ -25,7 +25,7 @@ async def create(request: Request) -> Response:
     """One message, plain or streamed; it runs as a job through the interactive lane."""
     principal = await authenticate(request)
     services: Services = request.app.state.services
-    body = await json_object(request)
+    body = await completion_body(request)
     if body.get("stream"):
         return await _streamed(services, request, principal, body)
     facts = await answer(services, request, principal, DIALECT, body)

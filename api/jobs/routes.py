@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.auth import authenticate
-from api.bodies import json_object
+from api.bodies import completion_body
 from api.idempotency import key_of, made_before
 from api.jobs.attempts import render_attempts
 from api.replies import event_stream, json_reply
@@ -35,7 +35,7 @@ async def create(request: Request) -> Response:
     """Accept a job; it is durable once this answered."""
     principal = await authenticate(request)
     services: Services = request.app.state.services
-    body = await json_object(request)
+    body = await completion_body(request)
     key = key_of(request, principal, _ROUTE, body)
     job_id = await made_before(services, key)
     if job_id is None:

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.auth import authenticate
-from api.bodies import json_object, wants_usage
+from api.bodies import completion_body, wants_usage
 from api.foreground import ForegroundStream, answer
 from api.replies import event_stream, json_reply
 from api.services import Services
@@ -20,7 +20,7 @@ async def create(request: Request) -> Response:
     """One legacy completion, plain or streamed; it runs as a job through the interactive lane."""
     principal = await authenticate(request)
     services: Services = request.app.state.services
-    body = await json_object(request)
+    body = await completion_body(request)
     if not body.get("stream"):
         facts = await answer(services, request, principal, DIALECT, body)
         return json_reply(openai_completions.render(facts))

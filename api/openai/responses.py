@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.auth import Principal, authenticate
-from api.bodies import json_object, query_integer, query_word
+from api.bodies import completion_body, query_integer, query_word
 from api.foreground import ForegroundStream, answer
 from api.idempotency import key_of, made_before
 from api.openai.files import page_of
@@ -38,7 +38,7 @@ async def create(request: Request) -> Response:
     """A response: in the foreground, or in the background where its work survives whatever becomes of the client."""
     principal = await authenticate(request)
     services: Services = request.app.state.services
-    body = await json_object(request)
+    body = await completion_body(request)
     background, stream = body.get("background") is True, body.get("stream") is True
     if background:
         facts = await _submit(services, request, principal, body, stream=stream)

@@ -116,6 +116,7 @@ SCHEMAS: dict[str, Schema] = {
             ),
             "usage": maybe(given(dict.fromkeys(_TOKENS, COUNT))),
             "error": maybe(given({"type": TEXT, "message": TEXT, "code": maybe(TEXT)})),
+            "cache": maybe(words("hit", "coalesced", "miss")),
             "metadata": maybe(THING),
             "callback_url": maybe(TEXT),
             "routing": said(maybe(_ROUTING), "What a route with a choice decided, and why."),

@@ -20,14 +20,17 @@ class Outcome:
     error: dict[str, Any] | None = None
     embeddings: EmbeddingResult | None = None
     routing: dict[str, Any] | None = None
+    cache: str | None = None
 
     def to_bytes(self) -> bytes:
         """ASCII JSON."""
-        value = {"result": self.result.to_json() if self.result else None, "error": self.error}
+        value: dict[str, Any] = {"result": self.result.to_json() if self.result else None, "error": self.error}
         if self.embeddings is not None:
             value["embeddings"] = self.embeddings.to_json()
         if self.routing is not None:
             value["routing"] = self.routing
+        if self.cache is not None:
+            value["cache"] = self.cache
         return dumps(value)
 
     @classmethod
@@ -40,4 +43,5 @@ class Outcome:
             value["error"],
             EmbeddingResult.from_json(embeddings) if embeddings else None,
             value.get("routing"),
+            value.get("cache"),
         )

@@ -17,11 +17,10 @@ from penstock.configuration.config import (
     Scope,
     TierConfig,
     Timeouts,
-    WebhookEndpointConfig,
-    WebhooksConfig,
     WorkerConfig,
 )
 from penstock.configuration.routes import AcceptConfig, RouteConfig
+from penstock.configuration.webhooks import WebhookEndpointConfig, WebhooksConfig
 
 __all__ = [
     "DEFAULT_SCOPES",

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from datetime import date
-from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
@@ -11,7 +10,8 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from penstock.catalogue import Quirks, WireFormat, bedrock_url, quirks_of
 from penstock.configuration.routes import NO_LOGPROBS, AcceptConfig, RouteConfig
 from penstock.configuration.section import Amount, Positive, Seconds, Section
-from penstock.policies import GuardConfig
+from penstock.configuration.webhooks import WebhooksConfig
+from penstock.policies import CacheConfig, GuardConfig
 
 #: what a key may do: see `penstock.rules.api_keys`
 Scope = Literal["read", "write", "admin"]
@@ -187,38 +187,6 @@ class KeyConfig(Section):
         return value
 
 
-class WebhookEndpointConfig(Section):
-    """A static receiver. Being the operator's own, it may be on plain http and on this host."""
-
-    url: str
-    secret: SecretStr
-    events: list[str] = []
-    tenant: str | None = None
-
-    @field_validator("secret")
-    @classmethod
-    def _standard_webhooks(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith("whsec_"):
-            raise ValueError("must be `whsec_` and base64 of 24 to 64 bytes")
-        return value
-
-
-class WebhooksConfig(Section):
-    """Where events go and how often a failed delivery is tried again (seconds before each retry, jittered).
-
-    `allow_networks`, `disable_after` and `retention` are about tenants' endpoints and callback addresses, and what is
-    kept of all deliveries: private networks they may be in, the seconds without a success after which an endpoint is
-    disabled, and the seconds for which an event and its deliveries stay in the log.
-    """
-
-    endpoints: list[WebhookEndpointConfig] = []
-    retry_schedule: list[Seconds] = [2, 10, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 43200]
-    timeout: Seconds = 15.0
-    allow_networks: list[IPv4Network | IPv6Network] = []
-    disable_after: Seconds = 3 * 24 * 3600.0
-    retention: Seconds = 30 * 24 * 3600.0
-
-
 class TierConfig(Section):
     """What one tenant may use; what is left out is not limited."""
 
@@ -345,6 +313,7 @@ class Config(Section):
         yield from (endpoint.secret.get_secret_value() for endpoint in self.webhooks.endpoints)
 
     retention: RetentionConfig = RetentionConfig()
+    cache: CacheConfig = CacheConfig()
 
     @field_validator("tiers")
     @classmethod
@@ -390,9 +359,11 @@ class Config(Section):
                 )
 
     @model_validator(mode="after")
-    def _guarded_models(self) -> "Config":
-        for index, rule in enumerate(self.guard.rules):
-            for name in rule.models:
+    def _models_of_rules(self) -> "Config":
+        rules = [(f"guard.rules[{index}]", rule.models) for index, rule in enumerate(self.guard.rules)]
+        rules += [(f"cache.rules[{index}]", rule.models) for index, rule in enumerate(self.cache.rules)]
+        for where, models in rules:
+            for name in models:
                 if name not in self.models and name not in self.routes:
-                    raise ValueError(f"guard.rules[{index}].models: there is no model or route `{name}`")
+                    raise ValueError(f"{where}.models: there is no model or route `{name}`")
         return self

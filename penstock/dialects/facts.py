@@ -32,6 +32,8 @@ class JobFacts:
     error: dict[str, Any] | None
     embeddings: EmbeddingResult | None = None
     routing: dict[str, Any] | None = None
+    #: what the cache came to: `hit`, `coalesced`, `miss`; None where it was not asked
+    cache: str | None = None
 
     @property
     def ended(self) -> bool:

@@ -46,6 +46,7 @@ def render(facts: JobFacts) -> dict[str, Any]:
         "finished_at": facts.finished_at,
         **_answer(facts),
         "error": {name: failure[name] for name in ("type", "message", "code")} if failure else None,
+        "cache": facts.cache,
         "metadata": facts.body.get("metadata"),
         "callback_url": facts.body.get("callback_url"),
         "routing": facts.routing,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
+from penstock.cache.policy import CachePolicy
 from penstock.completion import (
     CompletionEvent,
     CompletionRequest,
@@ -86,7 +87,8 @@ class Order(Generic[Asked]):
 
     `size` is the request's length in bytes, `tier` what its tenant's tier draws from, `age` the seconds since the job
     was accepted. `fallback_on` names the failures after which another deployment is asked; empty when there is none.
-    `mask` knows what is hidden in the request: what is emitted of its answer has it back.
+    `mask` knows what is hidden in the request: what is emitted of its answer has it back. `cache` says whether the
+    answer may come from the cache of `tenant`; None: it is not asked.
     """
 
     request: Asked
@@ -97,6 +99,8 @@ class Order(Generic[Asked]):
     tier: tuple[TokenBucket, ...] = ()
     fallback_on: frozenset[str] = frozenset()
     mask: Mask | None = None
+    tenant: str = ""
+    cache: CachePolicy | None = None
 
 
 class Caller:

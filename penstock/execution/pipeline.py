@@ -3,10 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import structlog
 
+from penstock.cache.policy import FIELD, CachePolicy, Wish, policy, read_wish
 from penstock.completion import CompletionRequest, CompletionResult, EmbeddingRequest
 from penstock.completion.encoding import loads
 from penstock.completion.outcome import Outcome
@@ -17,6 +19,7 @@ from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
 from penstock.errors import GuardUnavailable, ModelNotFound, PenstockError, ProviderCircuitOpen, error_to_json
 from penstock.execution.accept import Escalation, escalations
+from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Asked, Caller, Deferred, Emit, Interrupted, NextDeployment, Order
 from penstock.execution.guarded import guarded, replay
 from penstock.execution.prompts import complete_each
@@ -52,13 +55,35 @@ class Hop(Exception):
         self.step = step
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A job on its way: its request, and what it wishes of the cache."""
+
+    job: ClaimedJob
+    request: CompletionRequest | EmbeddingRequest
+    wish: Wish
+    record: CallRecord
+    emit: Emit | None
+
+
 class Pipeline:
     """Turns claimed jobs into finished ones."""
 
-    def __init__(self, config: Config, deployments: Deployments, caller: Caller, guard: Guard, tally: Tally) -> None:
+    def __init__(
+        self,
+        config: Config,
+        deployments: Deployments,
+        caller: Caller,
+        answers: CachedCaller,
+        guard: Guard,
+        tally: Tally,
+    ) -> None:
+        """`answers` is over `caller`, which alone is asked for embeddings."""
         self._deployments = deployments
+        self._config = config
         self._caller = caller
         self._escalations = escalations(config)
+        self._answers = answers
         self._guard = guard
         self._tally = tally
         #: a fleet has few tiers and many tenants; those at work are remembered
@@ -75,12 +100,14 @@ class Pipeline:
             Interrupted: its answer stopped after chunks of it were published.
         """
         try:
-            request = parse_body(job)
+            body = loads(job.body)
+            wish = read_wish(body.pop(FIELD, None))
+            work = _Work(job, registry.get(job.dialect).parse(body), wish, record, emit)
             escalation = self._escalations.get(job.model)
-            if escalation is None or isinstance(request, EmbeddingRequest):
-                outcome = await self._answer(job, request, record, emit)
+            if escalation is None or isinstance(work.request, EmbeddingRequest):
+                outcome = await self._answer(work)
             else:
-                outcome = await self._escalated(escalation, job, request, record, emit)
+                outcome = await self._escalated(escalation, work, work.request)
         except (Deferred, Hop, Interrupted):
             raise
         except PenstockError as error:
@@ -88,39 +115,39 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 — a fault of ours must end this job alone, and be seen
             _log.exception("a job met a fault of Penstock's own", job=job.id.hex)
             return failed(job, record, PenstockError(f"Internal error ({type(error).__name__})."))
-        return _finished(job, record, "succeeded", 200, outcome)
+        return _finished(job, record, "succeeded", 200, replace(outcome, cache=record.cached))
 
-    async def _answer(
-        self, job: ClaimedJob, request: CompletionRequest | EmbeddingRequest, record: CallRecord, emit: Emit | None
-    ) -> Outcome:
+    async def _answer(self, work: "_Work") -> Outcome:
+        job, record = work.job, work.record
         deployment = self._deployments.get(job.deployment)
         if deployment is None:
             raise ModelNotFound(job.model)
-        screened = await self._screen(job, request)
+        screened = await self._screen(job, work.request)
         request = screened.request
         require_fit(request, deployment.context, param=registry.get(job.dialect).prompt)
         try:
             if isinstance(request, EmbeddingRequest):
                 return Outcome(embeddings=await self._caller.embed(self._order(job, request, deployment), record))
             calls = within_limits(request, deployment.context, deployment.max_output).calls()
-            orders = [self._order(job, call, deployment, screened.mask, len(calls)) for call in calls]
-            return Outcome(result=await self._complete(orders, screened, record, emit))
+            cached = policy(
+                self._config.cache,
+                tenant=job.tenant_id,
+                model=job.model,
+                temperature=request.temperature,
+                wish=work.wish,
+            )
+            orders = [self._order(job, call, deployment, screened.mask, cached, len(calls)) for call in calls]
+            return Outcome(result=await self._complete(orders, screened, record, work.emit))
         except NextDeployment as failed:
             raise self.next_hop(job, failed.error) from failed
 
-    async def _escalated(
-        self,
-        escalation: Escalation,
-        job: ClaimedJob,
-        request: CompletionRequest,
-        record: CallRecord,
-        emit: Emit | None,
-    ) -> Outcome:
+    async def _escalated(self, escalation: Escalation, work: "_Work", request: CompletionRequest) -> Outcome:
         """The answer of a route's step, if it is accepted. It is streamed only then, so that none is taken back."""
+        job, record = work.job, work.record
         onward = [name for name in job.fallback or () if self._deployments.get(name) is not None]
         asked = escalation.asking(request) if onward else request
         try:
-            outcome = await self._answer(job, asked, record, None if onward else emit)
+            outcome = await self._answer(replace(work, request=asked, emit=None if onward else work.emit))
         except PenstockError as error:
             if not record.earlier:
                 raise
@@ -136,16 +163,16 @@ class Pipeline:
                 raise Hop(chosen, onward[onward.index(chosen) + 1 :], step)
             result = escalation.as_asked(request, outcome.result)
             routing = escalation.explain([*record.earlier, step])
-        if emit is not None and not record.emitted:
-            replay(result, record, emit)
+        if work.emit is not None and not record.emitted:
+            replay(result, record, work.emit)
         return Outcome(result=result, routing=routing)
 
     async def _complete(
         self, orders: Sequence[Order[CompletionRequest]], screened: Screened, record: CallRecord, emit: Emit | None
     ) -> CompletionResult:
         if len(orders) > 1:
-            return await guarded(lambda _: complete_each(self._caller, orders, record), screened, record, None)
-        return await guarded(partial(self._caller.complete, orders[0], record), screened, record, emit)
+            return await guarded(lambda _: complete_each(self._answers, orders, record), screened, record, None)
+        return await guarded(partial(self._answers.complete, orders[0], record), screened, record, emit)
 
     async def _screen(self, job: ClaimedJob, request: CompletionRequest | EmbeddingRequest) -> Screened:
         """What the guard lets pass; queued work waits for a check that is away."""
@@ -178,6 +205,7 @@ class Pipeline:
         request: Asked,
         deployment: Deployment,
         mask: Mask | None = None,
+        cached: CachePolicy | None = None,
         calls: int = 1,
     ) -> Order[Asked]:
         """The order for one of the job's `calls`."""
@@ -190,6 +218,8 @@ class Pipeline:
             tier=self._tier(job.tenant_id, job.tier),
             fallback_on=self._deployments.fallback_on(job.model) if job.fallback else frozenset(),
             mask=mask,
+            tenant=job.tenant_id,
+            cache=cached,
         )
 
     def next_hop(self, job: ClaimedJob, error: PenstockError) -> Exception:
@@ -205,15 +235,6 @@ class Pipeline:
             return Deferred(error.retry_after or 1.0)
         chosen = (usable or left)[0]
         return Hop(chosen, [name for name in left if name != chosen])
-
-
-def parse_body(job: ClaimedJob) -> CompletionRequest | EmbeddingRequest:
-    """The request of a job, read by its dialect.
-
-    Raises:
-        InvalidRequest: the body is not a request of that dialect.
-    """
-    return registry.get(job.dialect).parse(loads(job.body))
 
 
 def failed(job: ClaimedJob, record: CallRecord, error: PenstockError) -> FinishedJob:

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from penstock import tasks
 from penstock.completion import CompletionRequest, CompletionResult
 from penstock.completion.result import joined
-from penstock.execution.call import Caller, Deferred, Order
-from penstock.execution.record import CallRecord
+from penstock.execution.cached import CachedCaller
+from penstock.execution.call import Deferred, Order
+from penstock.execution.record import HITS, CallRecord
 
 #: calls of one job under way
 AT_ONCE = 8
@@ -22,7 +23,7 @@ PATIENCE_SECONDS = 600.0
 
 
 async def complete_each(
-    caller: Caller, orders: Sequence[Order[CompletionRequest]], record: CallRecord
+    caller: CachedCaller, orders: Sequence[Order[CompletionRequest]], record: CallRecord
 ) -> CompletionResult:
     """The answers to all orders, as one in their order. The record is filled with the calls of all.
 
@@ -42,10 +43,12 @@ async def complete_each(
             await tasks.end(*rest)
     finally:
         record.failures = max(one.failures for one in each)
+        if all(one.cached in HITS for one in each):
+            record.cached = "hit"
 
 
 class _Work:
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: CachedCaller) -> None:
         self._caller = caller
         self._places = asyncio.Semaphore(AT_ONCE)
         self._answered = time.monotonic()

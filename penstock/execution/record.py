@@ -12,12 +12,16 @@ from penstock.rules import prices
 from penstock.rules.estimates import plain_input
 from penstock.store.finish import Attempt
 
+#: what the cache came to, where no call was made for this job
+HITS = frozenset({"hit", "coalesced"})
+
 
 @dataclass(slots=True)
 class CallRecord:
     """What one job's calls came to; filled while they happen, so that a cancelled job's share is known too.
 
-    `failures` are the failed attempts at the present deployment that count, those of earlier claims included.
+    `failures` are the failed attempts at the present deployment that count, those of earlier claims included. `cached`
+    says what the cache came to: `hit`, `coalesced`, `miss`; None where it was not asked.
     """
 
     job_id: UUID
@@ -26,6 +30,7 @@ class CallRecord:
     attempts: list[Attempt] = field(default_factory=list)
     builder: ResultBuilder = field(default_factory=ResultBuilder)
     emitted: bool = False
+    cached: str | None = None
     #: when the first chunk of the present attempt came (monotonic clock)
     first: float | None = None
     #: what its route's earlier steps answered
@@ -51,8 +56,11 @@ class CallRecord:
 
     @property
     def own_cost(self) -> Decimal | None:
-        """Of the attempts of this claim together, None where it is not known."""
-        return prices.together(self.attempts)
+        """Of the attempts of this claim together, None where it is not known. What the cache answers costs nothing."""
+        cost = prices.together(self.attempts)
+        if cost is None and self.cached in HITS and not any(one.outcome == "succeeded" for one in self.attempts):
+            return Decimal(0)
+        return cost
 
     @property
     def usage(self) -> Usage:
@@ -62,4 +70,5 @@ class CallRecord:
     @property
     def cost(self) -> Decimal | None:
         """As `usage`, in US dollars, None where it is not known."""
-        return prices.together([*self.earlier, *self.attempts])
+        cost = prices.together([*self.earlier, *self.attempts])
+        return self.own_cost if cost is None and not self.earlier else cost

@@ -30,13 +30,22 @@ class Ended:
     state: str
 
 
-StreamEntry = Started | PartStarted | PartDelta | Ended
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """What the cache came to for the answer that follows: `hit`, `coalesced` or `miss`."""
+
+    how: str
+
+
+StreamEntry = Started | Cached | PartStarted | PartDelta | Ended
 
 
 def encode(entry: StreamEntry) -> list[Any]:
     """A short JSON array."""
     if isinstance(entry, Started):
         return ["s"]
+    if isinstance(entry, Cached):
+        return ["c", entry.how]
     if isinstance(entry, Ended):
         return ["e", entry.state]
     return event_to_json(entry)
@@ -46,6 +55,8 @@ def decode(value: list[Any]) -> StreamEntry:
     """The inverse of `encode`."""
     if value[0] == "s":
         return Started()
+    if value[0] == "c":
+        return Cached(value[1])
     if value[0] == "e":
         return Ended(value[1])
     return event_from_json(value)

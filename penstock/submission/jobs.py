@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 
 from penstock.broker import Doorbell
+from penstock.cache.policy import FIELD, read_wish
 from penstock.completion.encoding import dumps
 from penstock.dialects import registry
 from penstock.errors import ContextTooLong, InvalidRequest, Unavailable
@@ -69,6 +70,7 @@ class Submission:
         body = await self._continuations.attach(tenant_id, dialect, body)
         spoken = registry.get(dialect)
         request = spoken.parse(body)
+        read_wish(body.get(FIELD))
         plan = self._deployments.plan(request.model, request.fallback)
         deployment = plan.deployment
         try:

@@ -34,6 +34,7 @@ def facts_of(row: JobRow) -> JobFacts:
         error=outcome.error,
         embeddings=outcome.embeddings,
         routing=outcome.routing,
+        cache=outcome.cache,
     )
 
 

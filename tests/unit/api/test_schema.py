@@ -13,7 +13,7 @@ from api.schema.document import OPERATIONS, document, routes_of
 from api.schema.page import render
 from penstock.settings import Settings, parse_config
 
-READS_BODY = re.compile(r"\b(json_object|keeps_old|request\.(stream|form|body))\(")
+READS_BODY = re.compile(r"\b(json_object|completion_body|keeps_old|request\.(stream|form|body))\(")
 
 
 @pytest.fixture(scope="module")

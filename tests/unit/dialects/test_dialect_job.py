@@ -69,6 +69,7 @@ def test_the_object_of_a_job_that_succeeded():
             "reasoning_tokens": 2,
         },
         "error": None,
+        "cache": None,
         "metadata": {"a": "b"},
         "callback_url": None,
         "routing": None,

@@ -1,0 +1,1 @@
+"""Answers that were paid for once, kept to be given again."""

@@ -1,0 +1,72 @@
+"""Whether an answer may come from the cache and may enter it: what the operator configured and the request wishes."""
+
+import re
+from dataclasses import dataclass, replace
+
+from penstock.errors import InvalidRequest
+from penstock.policies import CacheConfig, CacheMode, CacheRuleConfig
+
+#: the field of a request's body that says what its caller wishes; the header `x-penstock-cache` stands for it
+FIELD = "penstock_cache"
+_WORDS: dict[str, CacheMode] = {"on": "on", "read": "read", "write": "write", "refresh": "write"}
+_WORDS |= {"off": "off", "no-store": "off", "no-cache": "write"}
+_MAX_AGE = re.compile(r"max-age=(\d{1,9})")
+_DEFAULT = CacheRuleConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """What is allowed for one request; `max_age` is in seconds, None: any age."""
+
+    reads: bool = False
+    writes: bool = False
+    max_age: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request says of the cache; nothing said is None."""
+
+    mode: CacheMode | None = None
+    max_age: float | None = None
+
+
+def read_wish(value: object) -> Wish:
+    """The wish in a header or body field: words and `max-age=SECONDS`, separated by commas.
+
+    Raises:
+        InvalidRequest: it is not of that form.
+    """
+    wish = Wish()
+    if value is None:
+        return wish
+    if not isinstance(value, str):
+        raise InvalidRequest(f"'{FIELD}' must be a string.", param=FIELD, code="invalid_type")
+    for word in (word.strip().lower() for word in value.split(",")):
+        age = _MAX_AGE.fullmatch(word)
+        if age:
+            wish = replace(wish, max_age=float(age[1]))
+        elif word in _WORDS:
+            wish = replace(wish, mode=_WORDS[word])
+        else:
+            known = ", ".join([*_WORDS, "max-age=SECONDS"])
+            raise InvalidRequest(f"'{FIELD}' knows {known}.", param=FIELD, code="invalid_value")
+    return wish
+
+
+def policy(config: CacheConfig, *, tenant: str, model: str, temperature: float | None, wish: Wish) -> CachePolicy:
+    """What holds for a request. It can narrow what is configured; only `on` widens it, to its own temperature."""
+    rule = next((rule for rule in config.rules if _fits(rule, tenant, model)), _DEFAULT)
+    if rule.temperatures == "zero" and temperature != 0 and wish.mode is None:
+        return CachePolicy()
+    modes = [rule.mode] if wish.mode is None else [rule.mode, wish.mode]
+    ages = [age for age in (rule.max_age, wish.max_age) if age is not None]
+    return CachePolicy(
+        reads=all(mode in {"on", "read"} for mode in modes),
+        writes=all(mode in {"on", "write"} for mode in modes),
+        max_age=min(ages, default=None),
+    )
+
+
+def _fits(rule: CacheRuleConfig, tenant: str, model: str) -> bool:
+    return (not rule.tenants or tenant in rule.tenants) and (not rule.models or model in rule.models)

@@ -1,0 +1,94 @@
+"""Calls whose answer may be there already: in the cache, or on its way to somebody who asked the same."""
+
+import time
+
+from penstock.cache.coalesce import Flights, Found, Turn
+from penstock.cache.exact import Entry, Memory, Shared
+from penstock.cache.key import cache_key
+from penstock.cache.policy import CachePolicy
+from penstock.completion import CompletionRequest, CompletionResult
+from penstock.errors import PenstockError
+from penstock.execution.call import Caller, Emit, NextDeployment, Order
+from penstock.execution.guarded import replay
+from penstock.execution.record import CallRecord
+from penstock.execution.tally import Tally
+from penstock.guard.masks import unmasked
+from penstock.policies import CacheConfig
+from penstock.redis import Redis
+
+#: how an answer ended that is worth keeping: a refusal may be another's mood
+_WHOLE = frozenset({"stop", "length", "tool_calls", "stop_sequence"})
+
+
+class CachedCaller:
+    """A `Caller` that pays for an answer once. `redis` is a client of its own, of `exact.CONNECTIONS` connections."""
+
+    def __init__(self, caller: Caller, redis: Redis, config: CacheConfig, tally: Tally) -> None:
+        self._caller = caller
+        self._config = config
+        self._tally = tally
+        self._memory, self._shared = Memory(config.memory_bytes), Shared(redis, config)
+        self._flights = Flights(self._memory, self._shared)
+
+    async def complete(
+        self, order: Order[CompletionRequest], record: CallRecord, emit: Emit | None
+    ) -> CompletionResult:
+        """As `Caller.complete`. Only whole answers enter the cache, before masked text is put back in them."""
+        policy = order.cache
+        wanted = policy is not None and (policy.reads or policy.writes)
+        key = cache_key(order.tenant, order.deployment, order.request) if wanted else None
+        if policy is None or key is None:
+            return await self._caller.complete(order, record, emit)
+        found = await self._find(key, policy)
+        if isinstance(found, Found):
+            return self._hit(found, order, record, emit)
+        record.cached = "miss"
+        self._tally.add("cache", "miss", order.deployment.name)
+        return await self._make(found, policy, order, record, emit)
+
+    async def _find(self, key: str, policy: CachePolicy) -> Found | Turn:
+        if policy.reads and policy.writes and self._config.coalesce:
+            return await self._flights.enter(key, policy.max_age)
+        if not policy.reads:
+            return Turn(key, lead=False)
+        since = time.time() - policy.max_age if policy.max_age is not None else 0.0
+        data = self._memory.get(key, since)
+        if data is not None:
+            return Found(Entry.from_bytes(data), "memory")
+        data = await self._shared.get(key, since)
+        return Found(Entry.from_bytes(data), "redis") if data is not None else Turn(key, lead=False)
+
+    def _hit(
+        self, found: Found, order: Order[CompletionRequest], record: CallRecord, emit: Emit | None
+    ) -> CompletionResult:
+        record.cached = "coalesced" if found.source == "coalesced" else "hit"
+        self._tally.add("cache", found.source, order.deployment.name)
+        if found.entry.cost:
+            self._tally.add("cache_saved", order.deployment.name, amount=float(found.entry.cost))
+        result = found.entry.result
+        if emit is not None:
+            replay(unmasked(result, order.mask) if order.mask else result, record, emit)
+        return result
+
+    async def _make(
+        self,
+        turn: Turn,
+        policy: CachePolicy,
+        order: Order[CompletionRequest],
+        record: CallRecord,
+        emit: Emit | None,
+    ) -> CompletionResult:
+        try:
+            result = await self._caller.complete(order, record, emit)
+        except (PenstockError, NextDeployment):
+            await self._flights.leave(turn, None, passing=False)
+            raise
+        except BaseException:  # put off or stopped: whoever waits for this answer makes it
+            await self._flights.leave(turn, None, passing=True)
+            raise
+        entry = None
+        if policy.writes and result.finish_reasons and _WHOLE.issuperset(result.finish_reasons):
+            data = Entry(result, time.time(), record.attempts[-1].cost).to_bytes()
+            entry = data if len(data) <= self._config.max_entry_bytes else None
+        await self._flights.leave(turn, entry, passing=False)
+        return result

@@ -1,0 +1,195 @@
+"""Paying once: repeated requests over the real stack, counted by the providers that were asked."""
+
+import json
+import os
+import signal
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import psutil
+import pytest
+from acceptance.conftest import ADMIN_KEY, CONFIG, OTHER_KEY, Stack, running
+from acceptance.test_batches import chat_line, jsonl, lines_of, submit, wait
+
+GUARD = """
+guard:
+  policies:
+    masked: {{input: [{{check: personal_data}}]}}
+  rules:
+    - {{policy: masked}}
+"""
+#: after which a dead worker's jobs are known to be taken up again
+PATIENCE = 90.0
+
+
+@pytest.fixture(scope="module")
+def caching() -> Iterator[Stack]:
+    with running({}, workers=4, config_text=CONFIG + GUARD) as found:
+        yield found
+
+
+def requests(stack: Stack) -> dict[str, dict[str, Any]]:
+    """What the simulator was asked, by the beginning of the prompt."""
+    with urllib.request.urlopen(f"{stack.openai_wire.url}/_sim/stats?detail=1", timeout=10) as answer:
+        return {row["prompt"]: row for row in json.load(answer)["requests"].values()}
+
+
+def ask(client: openai.OpenAI, text: str, **options: Any) -> tuple[str | None, str, str]:
+    """What the cache came to, the text, and the usage as JSON."""
+    body: dict[str, Any] = {"model": "fast", "messages": [{"role": "user", "content": text}], "temperature": 0}
+    raw = client.chat.completions.with_raw_response.create(**(body | options))
+    answer = raw.parse()
+    assert answer.usage
+    return raw.headers.get("x-penstock-cache"), answer.choices[0].message.content or "", answer.usage.to_json()
+
+
+def streamed(client: openai.OpenAI, text: str) -> tuple[str | None, str, int]:
+    with client.chat.completions.with_streaming_response.create(
+        model="fast", messages=[{"role": "user", "content": text}], temperature=0, stream=True
+    ) as response:
+        cached = response.headers.get("x-penstock-cache")
+        pieces = [c.choices[0].delta.content or "" for c in response.parse() if c.choices]
+    return cached, "".join(pieces), len(pieces)
+
+
+def test_plain_and_streamed_share_an_entry(caching: Stack):
+    client = caching.client()
+    first = ask(client, "share one [[tokens: 12]]")
+    again = ask(client, "share one [[tokens: 12]]")
+    assert (first[0], again[0]) == ("miss", "hit")
+    assert first[1:] == again[1:]
+    cached, text, _ = streamed(client, "share one [[tokens: 12]]")
+    assert (cached, text) == ("hit", first[1])
+    live = streamed(client, "share two [[tokens: 12]]")
+    assert (live[0], ask(client, "share two [[tokens: 12]]")[:2]) == ("miss", ("hit", live[1]))
+    assert streamed(client, "share two [[tokens: 12]]") == ("hit", *live[1:]), "it keeps its chunks"
+    assert [requests(caching)[f"share {n} [[tokens: 12]]"]["calls"] for n in ("one", "two")] == [1, 1]
+
+
+def test_a_hit_costs_nothing_and_what_it_saved_is_shown(caching: Stack):
+    client = caching.client()
+    body = {"model": "fast", "messages": [{"role": "user", "content": "cost [[tokens: 9]]"}], "temperature": 0}
+    jobs = []
+    for _ in range(2):
+        job = client.post("/jobs", body=body, cast_to=dict[str, Any])
+        while job["status"] not in {"succeeded", "failed"}:
+            job = client.get(f"/jobs/{job['id']}", cast_to=dict[str, Any])
+        jobs.append(job)
+    assert [job["cache"] for job in jobs] == ["miss", "hit"]
+    assert [len(job["attempts"]) for job in jobs] == [1, 0]
+    deadline = time.monotonic() + 10
+    while "penstock_cache_saved_usd_total" not in (shown := metrics(caching)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert 'penstock_cache_requests_total{model="fast",source="miss"}' in shown
+    saved = [line for line in shown.splitlines() if line.startswith('penstock_cache_saved_usd_total{model="fast"}')]
+    assert float(saved[0].split()[-1]) > 0
+
+
+def metrics(stack: Stack) -> str:
+    request = urllib.request.Request(f"{stack.url}/metrics", headers={"authorization": f"Bearer {ADMIN_KEY}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def test_no_hit_across_tenants_parameters_or_temperatures(caching: Stack):
+    client = caching.client()
+    text = "apart [[tokens: 5]]"
+    assert ask(client, text)[0] == "miss"
+    assert ask(caching.client(OTHER_KEY), text)[0] == "miss"
+    for options in ({"max_tokens": 40}, {"seed": 7}, {"stop": ["x"]}, {"model": "claude"}, {"top_p": 0.5}):
+        assert ask(client, text, **options)[0] == "miss", options
+    assert ask(client, text, temperature=0.5)[0] is None
+    assert ask(client, text, temperature=openai.omit)[0] is None
+    assert ask(client, text, user="somebody")[0] == "hit"
+
+
+def test_a_request_says_what_it_wishes(caching: Stack):
+    client = caching.client()
+
+    def wish(value: str, **options: Any) -> str | None:
+        return ask(client, "wish [[tokens: 5]]", extra_headers={"x-penstock-cache": value}, **options)[0]
+
+    assert wish("no-store") is None
+    assert wish("read") == "miss"
+    assert wish("on") == "miss"
+    assert wish("on") == "hit"
+    assert wish("refresh") == "miss"
+    assert wish("max-age=3600") == "hit"
+    time.sleep(1.1)
+    assert wish("max-age=1") == "miss"
+    assert wish("on", temperature=1) == "miss"
+    assert wish("on", temperature=1) == "hit"
+    assert requests(caching)["wish [[tokens: 5]]"]["calls"] >= 1
+    with pytest.raises(openai.BadRequestError) as wrong:
+        wish("sometimes")
+    assert wrong.value.param == "penstock_cache"
+    by_field = ask(client, "wish [[tokens: 5]]", extra_body={"penstock_cache": "off"})
+    assert by_field[0] is None
+
+
+def test_entries_hold_no_masked_text_and_serve_others_words(caching: Stack):
+    """The key is of what the provider is sent: two people's requests may be one."""
+    client = caching.client()
+    assert ask(client, "[[echo: Dear zofia@example.com]]")[:2] == ("miss", "Dear zofia@example.com")
+    assert ask(client, "[[echo: Dear karol@example.com]]")[:2] == ("hit", "Dear karol@example.com")
+    assert streamed(client, "[[echo: Dear maria@example.com]]")[:2] == ("hit", "Dear maria@example.com")
+
+
+def test_an_error_is_not_kept(caching: Stack):
+    client = caching.client()
+    for _ in range(2):
+        with pytest.raises(openai.BadRequestError):
+            ask(client, "[[error: 400]] not kept")
+    assert requests(caching)["[[error: 400]] not kept"]["calls"] == 2
+
+
+def repeated(distinct: int, times: int, text: str) -> list[dict[str, Any]]:
+    return [
+        chat_line(f"{n}-{again}", f"{text} {n} [[tokens: 5]] [[delay: 150]]", temperature=0)
+        for again in range(times)
+        for n in range(distinct)
+    ]
+
+
+def test_a_batch_pays_once_for_each_distinct_line(caching: Stack):
+    client = caching.client()
+    batch = wait(client, submit(client, jsonl(repeated(40, 5, "once"))).id)
+    assert batch.request_counts
+    assert (batch.request_counts.completed, batch.request_counts.failed) == (200, 0)
+    answers: dict[str, set[str]] = {}
+    for line in lines_of(client, batch.output_file_id):
+        text = line["response"]["body"]["choices"][0]["message"]["content"]
+        answers.setdefault(line["custom_id"].split("-")[0], set()).add(text)
+    assert [len(texts) for texts in answers.values()] == [1] * 40
+    asked = {prompt: row for prompt, row in requests(caching).items() if prompt.startswith("once ")}
+    assert [row["calls"] for row in asked.values()] == [1] * 40
+
+
+def test_with_a_worker_killed_nothing_finished_is_paid_twice(caching: Stack):
+    client = caching.client()
+    before = caching.openai_wire.stats()
+    batch_id = submit(client, jsonl(repeated(150, 3, "killed"))).id
+    deadline = time.monotonic() + 30
+    while caching.openai_wire.stats()["calls"] < before["calls"] + 30:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(busiest_worker(caching), signal.SIGKILL)
+    batch = wait(client, batch_id, PATIENCE)
+    assert batch.request_counts
+    assert (batch.request_counts.completed, batch.request_counts.failed) == (450, 0)
+    asked = [row for prompt, row in requests(caching).items() if prompt.startswith("killed ")]
+    assert len(asked) == 150
+    # a call that was under way when its worker died has to be made again: its answer reached nobody
+    again = sum(row["calls"] - 1 for row in asked)
+    assert again <= caching.openai_wire.stats()["in_flight_peak"]
+    assert again < 150
+
+
+def busiest_worker(stack: Stack) -> int:
+    """The bulk worker that has used most of the processor."""
+    children = psutil.Process(stack.process.pid).children(recursive=True)
+    workers = [child for child in children if "bulk" in child.cmdline() and "worker" in child.cmdline()]
+    return int(max(workers, key=lambda child: sum(child.cpu_times()[:2])).pid)
