@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from api.replies import json_reply
 from api.response_headers import naming_headers, request_id
@@ -25,6 +26,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(Unstorable, _unstorable)
     app.add_exception_handler(RedisError, _away)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _fault)
 
 
@@ -74,6 +76,12 @@ async def _unstorable(request: Request, _: Exception) -> Response:
 async def _away(request: Request, error: Exception) -> Response:
     _log.warning("a server is away", path=request.url.path, error=f"{type(error).__name__}: {error}"[:300])
     return reply(request, Unavailable("The service is temporarily unavailable; nothing was taken. Ask again."))
+
+
+async def _gone(request: Request, _: Exception) -> Response:
+    """The client hung up before its body was whole: nothing was taken, and nobody reads this."""
+    _log.info("a client hung up while it sent its request", path=request.url.path)
+    return reply(request, InvalidRequest("The connection was closed before the request was whole."))
 
 
 async def _fault(request: Request, error: Exception) -> Response:
