@@ -78,9 +78,10 @@ async def _away(request: Request, error: Exception) -> Response:
     return reply(request, Unavailable("The service is temporarily unavailable; nothing was taken. Ask again."))
 
 
-async def _gone(_request: Request, _error: Exception) -> Response:
-    """The client hung up, or was cut off, with its request half said; nobody reads this."""
-    return Response(status_code=400)
+async def _gone(request: Request, _: Exception) -> Response:
+    """The client hung up before its body was whole: nothing was taken, and nobody reads this."""
+    _log.info("a client hung up while it sent its request", path=request.url.path)
+    return reply(request, InvalidRequest("The connection was closed before the request was whole."))
 
 
 async def _fault(request: Request, error: Exception) -> Response:

@@ -12,6 +12,7 @@ from api.anthropic.pages import PageQuery, page_of
 from api.auth import authenticate
 from api.bodies import check_declared_length
 from api.estimates import expected_end, warning
+from api.idempotency import key_of
 from api.origins import client_origin
 from api.replies import json_reply
 from api.services import Services
@@ -21,6 +22,7 @@ from penstock.ids import parse_id, public_id
 from penstock.store import batches as rows
 from penstock.store import message_batches as store
 from penstock.store.batches import Batch
+from penstock.store.idempotency import Repeated
 from penstock.submission import message_batches
 from penstock.submission.doorbells import order_stop, wake_dispatcher
 from penstock.submission.finalize import finalize_batch
@@ -40,9 +42,18 @@ async def create(request: Request) -> Response:
     services: Services = request.app.state.services
     limits = services.settings.config.batches
     check_declared_length(request, limits.max_message_bytes)
-    batch = await message_batches.create(
-        services.database, principal.tenant_id, request.stream(), limits, priority_of(request)
-    )
+    try:
+        batch = await message_batches.create(
+            services.database,
+            principal.tenant_id,
+            request.stream(),
+            limits,
+            priority_of(request),
+            lambda digest: key_of(request, principal, PATH, None, digest),
+        )
+    except Repeated as repeated:
+        made = await _find(services, principal.tenant_id, public_id(_PREFIX, repeated.object_id))
+        return json_reply(render(made, client_origin(request)))
     try:
         await services.doorbell.ring_ingest(batch.id)
     except Unavailable:

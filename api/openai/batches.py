@@ -149,7 +149,7 @@ def render(batch: Batch) -> dict[str, Any]:
         "id": public_id("batch_", batch.id),
         "object": "batch",
         "endpoint": batch.endpoint,
-        "model": None,
+        "model": batch.model,
         "errors": {"object": "list", "data": loads(batch.errors)} if batch.errors else None,
         "input_file_id": public_id("file-", batch.input_file_id),
         "completion_window": window_name(batch.window_seconds),

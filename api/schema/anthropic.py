@@ -8,6 +8,7 @@ from api.schema.shapes import (
     EVENTS,
     FILLED,
     FLAG,
+    IDEMPOTENCY_KEY,
     MOMENT,
     POSITIVE,
     PRIORITY_HEADER,
@@ -156,7 +157,8 @@ OPERATIONS: Operations = {
     ),
     ("POST", "/v1/messages/batches"): operation(
         answer(ref("MessageBatch")),
-        parameters=(_VERSION, PRIORITY_HEADER),
+        "409",
+        parameters=(_VERSION, IDEMPOTENCY_KEY, PRIORITY_HEADER),
         request=body(ref("MessageBatchRequest"), {"requests": [{"custom_id": "first", "params": _ASKED}]}),
     ),
     ("GET", "/v1/messages/batches"): operation(

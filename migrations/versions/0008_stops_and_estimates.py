@@ -20,6 +20,8 @@ def upgrade() -> None:
             WHERE expires_at IS NOT NULL AND batch_id IS NULL AND state IN ('pending', 'queued', 'running');
         ALTER TABLE flows DROP COLUMN weight;
         ALTER TABLE batches
+            -- the one that all of its lines name
+            ADD COLUMN model text,
             -- of its jobs: the least goes first
             ADD COLUMN priority smallint NOT NULL DEFAULT 0,
             -- rewritten while it runs, by the leading dispatcher
@@ -33,4 +35,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DROP INDEX jobs_to_stop, jobs_by_expiry")
     op.execute("ALTER TABLE flows ADD COLUMN weight double precision NOT NULL DEFAULT 1 CHECK (weight > 0)")
-    op.execute("ALTER TABLE batches DROP COLUMN priority, DROP COLUMN estimated_completion_at, DROP COLUMN late")
+    op.execute(
+        "ALTER TABLE batches DROP COLUMN model, DROP COLUMN priority, DROP COLUMN estimated_completion_at,"
+        " DROP COLUMN late"
+    )

@@ -243,6 +243,8 @@ class BatchesConfig(Section):
     """What one batch may hold; the defaults are the vendors' documented limits."""
 
     max_requests: Positive = 50_000
+    #: texts in all requests of a batch of embeddings together
+    max_embedding_inputs: Positive = 50_000
     max_file_bytes: Positive = 200_000_000
     max_upload_bytes: Positive = 512_000_000
     #: a file that comes in parts by `/v1/uploads`

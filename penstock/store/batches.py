@@ -25,7 +25,8 @@ class Batch:
     """One batch and its counters; `metadata` and `errors` are JSON.
 
     `cost` is in US dollars, of the answers whose price is known; `unpriced` counts the others. The lowest `priority` of
-    a tenant goes first. `late`: it is expected to end after its window has closed.
+    a tenant goes first. `model` is the one that all lines name, None where they name several or are not read yet.
+    `late`: it is expected to end after its window has closed.
     """
 
     id: UUID
@@ -64,6 +65,7 @@ class Batch:
     error_file_id: UUID | None
     callback_url: str | None
     priority: int
+    model: str | None
     estimated_completion_at: datetime | None
     late: bool
     #: since when nobody can read what became of its lines
@@ -233,16 +235,16 @@ async def fail_validation(database: Database, batch: Batch, errors: list[dict[st
             await _add_event(connection, batch, "batch.failed")
 
 
-async def start(database: Database, batch_id: UUID, total: int) -> None:
+async def start(database: Database, batch_id: UUID, total: int, model: str | None = None) -> None:
     """The file is good: its lines may be inserted. Of a batch being cancelled too: each line is to be told of."""
     await database.execute(
         """
-        UPDATE batches SET total = %(total)s,
+        UPDATE batches SET total = %(total)s, model = %(model)s,
             in_progress_at = CASE status WHEN 'validating' THEN now() END,
             status = CASE status WHEN 'validating' THEN 'in_progress' ELSE status END
         WHERE id = %(id)s AND status IN ('validating', 'cancelling') AND total = 0
         """,
-        {"id": batch_id, "total": total},
+        {"id": batch_id, "total": total, "model": model},
     )
 
 

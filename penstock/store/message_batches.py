@@ -14,9 +14,10 @@ from psycopg.rows import class_row
 from penstock.completion.encoding import unpack
 from penstock.ids import new_id
 from penstock.rules.lifecycle import JobState
-from penstock.store import files
+from penstock.store import files, idempotency
 from penstock.store.batches import COLUMNS, MESSAGES, Batch, select
 from penstock.store.database import Database
+from penstock.store.idempotency import IdempotencyKey
 
 _LIVE = f"endpoint = '{MESSAGES}' AND deleted_at IS NULL"
 _ENDED = "status IN ('completed', 'expired', 'cancelled')"
@@ -45,12 +46,20 @@ async def create(
     total: int,
     window_seconds: int,
     priority: int = 0,
+    key: IdempotencyKey | None = None,
 ) -> Batch:
     """Store `total` checked requests, the lines of `content` (`size` bytes), and their batch in one transaction.
 
     The batch is `in_progress` at once: there is nothing left to be validated.
+
+    Raises:
+        Repeated: the key has made a batch before; nothing is stored.
+        Conflict: the key came with another body before.
     """
+    batch_id = new_id()
     async with database.transaction() as connection:
+        if key is not None:
+            await idempotency.claim(connection, key, batch_id)
         file = await files.write(
             connection,
             tenant_id=tenant_id,
@@ -70,7 +79,7 @@ async def create(
                 RETURNING {COLUMNS}
                 """,
                 {
-                    "id": new_id(),
+                    "id": batch_id,
                     "tenant_id": tenant_id,
                     "file_id": file.id,
                     "window": window_seconds,

@@ -38,7 +38,7 @@ from penstock.submission.doorbells import wake_dispatcher
 from penstock.submission.finalize import finalize_batch
 from penstock.submission.flow_ids import FlowIds
 from penstock.submission.message_requests import RefusedLine, read_request
-from penstock.submission.plan import request_tokens
+from penstock.submission.plan import inputs, request_tokens
 
 #: lines inserted by one transaction
 PAGE = 1000
@@ -84,39 +84,51 @@ class Ingest:
         lease = _Lease(self._database, batch_id)
         total = batch.total
         if not batch.checked:
-            errors, total = await self._check(batch, lease)
+            errors, tally = await self._check(batch, lease)
             if errors:
                 await batches.fail_validation(self._database, batch, [error.to_json() for error in errors])
                 return
-            await batches.start(self._database, batch_id, total)
+            total = len(tally.digests)
+            await batches.start(self._database, batch_id, total, tally.model)
         await self._insert(batch, lease, total)
         await batches.end_ingest(self._database, batch_id)
         if batch.of_messages:
             # the last line to end may have been one that never ran
             await finalize_batch(self._database, batch_id)
 
-    async def _check(self, batch: Batch, lease: "_Lease") -> tuple[list[LineError], int]:
-        """Everything wrong with the file, and how many requests it holds."""
+    async def _check(self, batch: Batch, lease: "_Lease") -> tuple[list[LineError], "_Tally"]:
+        """Everything wrong with the file, and what it holds."""
+        tally = _Tally()
         if await self._too_large(batch):
             limit = self._config.batches.max_file_bytes
-            return [LineError("file_too_large", f"The file is larger than the limit of {limit} bytes.")], 0
+            return [LineError("file_too_large", f"The file is larger than the limit of {limit} bytes.")], tally
         errors: list[LineError] = []
-        digests = array("Q")
         async for line in self._read(batch, lease):
             if isinstance(line, LineError):
                 errors.append(line)
                 if len(errors) >= MAX_ERRORS:
                     break
             else:
-                digests.append(_digest(line.custom_id))
-        if not errors and not digests:
-            return [LineError("empty_file", "The file holds no request.")], 0
-        limit = self._config.batches.max_requests
-        if len(digests) > limit:
-            return [LineError("too_many_requests", f"The file holds {len(digests)} requests; the limit is {limit}.")], 0
-        errors += await self._repetitions(batch, lease, digests)
+                tally.add(line)
+        if not errors and not tally.digests:
+            return [LineError("empty_file", "The file holds no request.")], tally
+        too_many = self._too_many(batch, tally)
+        if too_many is not None:
+            return [too_many], tally
+        errors += await self._repetitions(batch, lease, tally.digests)
         errors.sort(key=lambda error: error.line or 0)
-        return errors[:MAX_ERRORS], len(digests)
+        return errors[:MAX_ERRORS], tally
+
+    def _too_many(self, batch: Batch, tally: "_Tally") -> LineError | None:
+        limits, requests = self._config.batches, len(tally.digests)
+        if requests > limits.max_requests:
+            message = f"The file holds {requests} requests; the limit is {limits.max_requests}."
+            return LineError("too_many_requests", message)
+        embeds = not registry.for_endpoint(batch.endpoint).answered
+        if embeds and tally.inputs > limits.max_embedding_inputs:
+            message = f"The requests hold {tally.inputs} inputs together; the limit is {limits.max_embedding_inputs}."
+            return LineError("too_many_inputs", message)
+        return None
 
     async def _too_large(self, batch: Batch) -> bool:
         size = await files.size(self._database, batch.input_file_id)
@@ -253,6 +265,26 @@ def _refused(page: list[RefusedLine]) -> list[RefusedJob]:
         )
         for line, job_id in zip(page, new_ids(len(page)), strict=True)
     ]
+
+
+class _Tally:
+    """What a file holds: a digest of each custom_id, the texts to be embedded, the one model of all requests."""
+
+    def __init__(self) -> None:
+        self.digests = array("Q")
+        self.inputs = 0
+        self._models: set[str] = set()
+
+    def add(self, line: BatchLine | RefusedLine) -> None:
+        self.digests.append(_digest(line.custom_id))
+        if isinstance(line, BatchLine):
+            self.inputs += inputs(line.body)
+            self._models.add(line.model)
+
+    @property
+    def model(self) -> str | None:
+        """None when they name several."""
+        return next(iter(self._models)) if len(self._models) == 1 else None
 
 
 class _AnyModel(Container[str]):

@@ -1,8 +1,9 @@
 """Anthropic's batches: taken in from a body of any size in bounded memory, and their results given out in pages."""
 
 import asyncio
+import hashlib
 import tempfile
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import IO
 
 from penstock.completion.outcome import Outcome
@@ -13,6 +14,7 @@ from penstock.errors import NotFound
 from penstock.store import files, message_batches
 from penstock.store.batches import Batch
 from penstock.store.database import Database
+from penstock.store.idempotency import IdempotencyKey
 from penstock.store.message_batches import LineRow
 from penstock.submission.message_requests import MessageRequests
 
@@ -24,22 +26,32 @@ _PAGE = 200
 
 
 async def create(
-    database: Database, tenant_id: str, body: AsyncIterable[bytes], limits: BatchesConfig, priority: int = 0
+    database: Database,
+    tenant_id: str,
+    body: AsyncIterable[bytes],
+    limits: BatchesConfig,
+    priority: int = 0,
+    key_for: Callable[[bytes], IdempotencyKey | None] = lambda _: None,
 ) -> Batch:
     """Check and store the batch whose body comes in pieces; a worker turns its requests into jobs.
 
     The checked requests wait in a temporary file, so a client that sends slowly holds neither memory nor a connection
-    to the database; only when all of them are good are they stored, together with their batch.
+    to the database; only when all of them are good are they stored, together with their batch. `key_for` makes the
+    Idempotency-Key, if there is one, of a digest of the body.
 
     Raises:
         InvalidRequest: see `MessageRequests`; nothing is stored.
         PayloadTooLarge: likewise.
+        Repeated: the key has made a batch before; this one is not stored.
+        Conflict: the key came with another body before.
         Unavailable: the database cannot be reached; nothing is stored.
     """
     requests = MessageRequests(limits.max_message_requests, limits.max_message_bytes)
+    digest = hashlib.sha256()
     with tempfile.SpooledTemporaryFile(max_size=_BLOCK) as spool:
         block = bytearray()
         async for piece in body:
+            digest.update(piece)
             block += requests.feed(piece)
             if len(block) >= _BLOCK:
                 await asyncio.to_thread(spool.write, bytes(block))
@@ -56,6 +68,7 @@ async def create(
             total=total,
             window_seconds=WINDOW_SECONDS,
             priority=priority,
+            key=key_for(digest.digest()),
         )
 
 

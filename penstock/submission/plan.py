@@ -26,6 +26,12 @@ def max_tokens(body: dict[str, Any]) -> int | None:
     return None
 
 
+def inputs(body: dict[str, Any]) -> int:
+    """How many texts a request for embeddings holds; what is no list of texts counts as one, and fails on its own."""
+    value = body.get("input")
+    return len(value) if isinstance(value, list) and value and not isinstance(value[0], int) else 1
+
+
 def choices(body: dict[str, Any]) -> int:
     """How many answers are asked for; of several prompts each has its own."""
     value, prompts = body.get("n"), body.get("prompt")

@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -193,3 +195,22 @@ def test_what_cannot_improve_is_not_to_be_asked_again(stack: Stack, order: str, 
     with asked(stack, "POST", "/v1/chat/completions", body) as (found, headers, answer):
         assert (found, headers["x-should-retry"]) == (status, "false")
         assert "sim-key" not in json.dumps(answer)
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/messages/batches", "/v1/files"])
+def test_a_client_that_hangs_up_in_mid_body_is_no_fault_of_ours(stack: Stack, path: str):
+    log = stack.data / "logs" / "api.log"
+    faults = log.read_text().count("a fault of Penstock's own")
+    with socket.create_connection((urlsplit(stack.url).hostname, urlsplit(stack.url).port)) as connection:
+        head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: 100000\r\n"
+        kind, begun = "application/json", b'{"requests": ['
+        if path == "/v1/files":
+            kind, begun = "multipart/form-data; boundary=b", b'--b\r\ncontent-disposition: form-data; name="x"\r\n\r\nx'
+        connection.sendall(f"{head}content-type: {kind}\r\n\r\n".encode() + begun)
+    with asked(stack, "GET", "/v1/models") as (status, _, _):
+        assert status == 200
+    deadline = time.monotonic() + 20
+    while path not in log.read_text().rpartition("a client hung up")[2]:
+        assert time.monotonic() < deadline, log.read_text()[-2000:]
+        time.sleep(0.1)
+    assert log.read_text().count("a fault of Penstock's own") == faults

@@ -73,6 +73,20 @@ def test_files_and_batches_are_made_once(client: openai.OpenAI, stack: Stack, ke
         assert len({call.result().id for call in calls}) == 1
 
 
+def test_message_batches_are_made_once(stack: Stack, key: str):
+    params = {"model": "fast", "max_tokens": 20, "messages": [{"role": "user", "content": "[[echo: one]]"}]}
+    body = {"requests": [{"custom_id": "a", "params": params}]}
+    with ThreadPoolExecutor(6) as threads:
+        asked = ("POST", "/v1/messages/batches", body)
+        calls = [threads.submit(stack.call, *asked, **{"idempotency-key": key}) for _ in range(6)]
+        answers = [call.result() for call in calls]
+    assert {status for status, _ in answers} == {200}
+    assert len({answer["id"] for _, answer in answers}) == 1
+    other = {"requests": [{"custom_id": "b", "params": params}]}
+    assert stack.call("POST", "/v1/messages/batches", other, **{"idempotency-key": key})[0] == 409
+    assert stack.call(*asked)[1]["id"] != answers[0][1]["id"]
+
+
 def test_a_request_that_was_refused_is_not_remembered(client: openai.OpenAI, key: str):
     with pytest.raises(openai.NotFoundError):
         client.responses.create(model="nope", input="x", background=True, **with_key(key))

@@ -4,12 +4,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_jobs import add_jobs, make_batch, take
 
 from penstock.broker import Doorbell, make_app
-from penstock.configuration import Config
+from penstock.configuration import BatchesConfig, Config
 from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
@@ -34,7 +35,7 @@ def request(custom_id: str) -> bytes:
     return json.dumps(line).encode()
 
 
-async def submitted(database: Database, content: bytes) -> Batch:
+async def submitted(database: Database, content: bytes, endpoint: str = "/v1/chat/completions") -> Batch:
     async def once() -> AsyncIterator[bytes]:
         yield content
 
@@ -51,7 +52,7 @@ async def submitted(database: Database, content: bytes) -> Batch:
     return await batches.insert(
         database,
         tenant_id="team",
-        endpoint="/v1/chat/completions",
+        endpoint=endpoint,
         input_file_id=file.id,
         window_seconds=86400,
         output_expires_seconds=None,
@@ -149,6 +150,36 @@ async def test_the_first_bad_line_is_told_even_when_errors_are_capped(database: 
         (3, "invalid_json_line"),
     ]
     assert [error["line"] for error in errors] == sorted(error["line"] for error in errors)
+
+
+def embeds(custom_id: str, texts: Any, model: str = "m") -> bytes:
+    body = {"model": model, "input": texts}
+    line = {"custom_id": custom_id, "method": "POST", "url": "/v1/embeddings", "body": body}
+    return json.dumps(line).encode()
+
+
+async def test_a_batch_of_embeddings_holds_so_many_inputs_together(database: Database, redis: Redis):
+    """Texts and lists of tokens count one by one, a text or a list of tokens alone as one."""
+    limited = CONFIG.model_copy(update={"batches": BatchesConfig(max_embedding_inputs=6)})
+    ingest = Ingest(database, redis, Deployments(limited), limited)
+    rows = [embeds("a", ["x", "y"]), embeds("b", "x"), embeds("c", [1, 2, 3, 4]), embeds("d", [[1, 2], [3]])]
+    good = await submitted(database, b"\n".join(rows), "/v1/embeddings")
+    await ingest.run(good.id)
+    found = await again(database, good)
+    assert (found.status, found.total, found.model) == ("in_progress", 4, "m")
+    bad = await submitted(database, b"\n".join([*rows, embeds("e", "x")]), "/v1/embeddings")
+    await ingest.run(bad.id)
+    ended = await again(database, bad)
+    (error,) = json.loads(ended.errors or b"")
+    assert (ended.status, error["code"], error["line"]) == ("failed", "too_many_inputs", None)
+
+
+async def test_a_batch_of_several_models_has_none(database: Database, redis: Redis):
+    both = CONFIG.model_copy(update={"models": CONFIG.models | {"n": CONFIG.models["m"]}})
+    batch = await submitted(database, request("a") + b"\n" + request("b").replace(b'"m"', b'"n"'))
+    await Ingest(database, redis, Deployments(both), both).run(batch.id)
+    found = await again(database, batch)
+    assert (found.status, found.model) == ("in_progress", None)
 
 
 async def test_two_that_read_the_same_file_insert_each_line_once(database: Database, ingest: Ingest):
