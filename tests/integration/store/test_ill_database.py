@@ -34,6 +34,7 @@ async def test_a_silent_server_is_not_waited_for(database: Database, monkeypatch
             await database.ping()
     finally:
         backend.resume()
+    monkeypatch.undo()
     await database.ping()
 
 
