@@ -130,7 +130,11 @@ class Dispatcher:
             return 0
         async with self._database.transaction() as connection:
             taken = await flows.take(connection, deployment.name, [f for f, _, _ in chosen], [n for _, _, n in chosen])
-            await flows.advance(connection, [self._account(clock, f, c, n, taken) for f, c, n in chosen])
+            by_flow: dict[int, list[Taken]] = {}
+            for job in taken:
+                by_flow.setdefault(job.flow_id, []).append(job)
+            changes = [self._account(clock, f, c, n, by_flow.get(f.id, [])) for f, c, n in chosen]
+            await flows.advance(connection, changes)
         clock.now = min(contender.virtual_time for _, contender, _ in chosen)
         await self._ring(deployment, lane, taken)
         return len(taken)
@@ -154,9 +158,8 @@ class Dispatcher:
         return int(slots)
 
     def _account(
-        self, clock: _Clock, flow: Flow, contender: Contender, asked: int, taken: list[Taken]
+        self, clock: _Clock, flow: Flow, contender: Contender, asked: int, mine: list[Taken]
     ) -> tuple[Flow, float, tuple[int, UUID] | None, bool]:
-        mine = [job for job in taken if job.flow_id == flow.id]
         tokens = sum(job.tokens for job in mine)
         if mine:
             mean = clock.mean_tokens.get(flow.id, tokens / len(mine))

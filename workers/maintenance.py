@@ -13,7 +13,19 @@ from penstock.configuration import Config
 from penstock.errors import Unavailable
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
-from penstock.store import backlog, batches, flows, idempotency, jobs, retention, stops, uploads, webhook_log, workers
+from penstock.store import (
+    backlog,
+    batches,
+    flows,
+    idempotency,
+    jobs,
+    open_lines,
+    retention,
+    stops,
+    uploads,
+    webhook_log,
+    workers,
+)
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.submission.doorbells import order_stop
@@ -59,8 +71,7 @@ class Maintenance:
             await self.doorbell.ring_ingest(batch.id)
         if batch.ending is not None and batch.checked:
             await order_stop(self.redis, "batch", batch.id, batch.ending)
-            while await batches.end_lines(self.database, batch.id, batch.ending, _PAGE) == _PAGE:
-                await asyncio.sleep(0)
+            await open_lines.end_lines(self.database, batch.id, batch.ending, _PAGE)
         if batch.checked:
             await finalize_batch(self.database, batch.id)
 

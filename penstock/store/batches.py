@@ -257,35 +257,6 @@ async def advance_ingest(connection: Connection, batch_id: UUID, old: int, new: 
     return cursor.rowcount == 1
 
 
-async def end_lines(database: Database, batch_id: UUID, state: str, limit: int) -> int:
-    """End up to `limit` lines of a flagged batch that no worker runs, or whose worker did not answer in 10 s."""
-    row = await database.fetch_one(
-        """
-        WITH wanted AS (
-            SELECT id FROM jobs WHERE batch_id = %(id)s AND (state IN ('pending', 'queued')
-                OR state = 'running' AND cancel_requested_at < now() - interval '10 seconds')
-            ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-        ), flagged AS (
-            UPDATE jobs SET cancel_requested_at = now() WHERE id = ANY(ARRAY(
-                SELECT id FROM jobs WHERE batch_id = %(id)s AND state = 'running' AND cancel_requested_at IS NULL
-                ORDER BY id FOR UPDATE SKIP LOCKED))
-        ), locked AS (
-            SELECT id, finished FROM batches WHERE id = %(id)s FOR UPDATE
-        ), numbered AS (
-            SELECT w.id, (SELECT finished FROM locked) + row_number() OVER (ORDER BY w.id) AS number FROM wanted w
-        ), ended AS (
-            UPDATE jobs j SET state = %(state)s::job_state, finished_at = now(), finished_number = n.number
-            FROM numbered n WHERE j.id = n.id RETURNING j.id
-        ), counted AS (
-            UPDATE batches SET finished = finished + (SELECT count(*) FROM ended) WHERE id = %(id)s
-        )
-        SELECT count(*)::int AS ended FROM ended
-        """,
-        {"id": batch_id, "state": state, "limit": limit},
-    )
-    return int(row["ended"]) if row else 0
-
-
 async def begin_finalizing(database: Database, batch_id: UUID) -> Batch | None:
     """Claim the end of a batch whose lines have all ended; None when that is not so (any more)."""
     found = await select(

@@ -14,7 +14,7 @@ from penstock.configuration import BatchesConfig, Config
 from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
-from penstock.store import backlog, batches, files, jobs, tenants
+from penstock.store import backlog, batches, files, jobs, open_lines, tenants
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.submission.finalize import finalize_batch
@@ -131,11 +131,27 @@ async def test_a_cancelled_running_batch_is_never_finalizing(database: Database)
     batch = await make_batch(database, 2)
     await add_jobs(database, 2, batch)
     assert await batches.request_cancel(database, "team", batch.id)
-    assert await batches.end_lines(database, batch.id, "cancelled", 10) == 2
+    assert await open_lines.end_lines(database, batch.id, "cancelled", 10) == 2
     assert await finalize_batch(database, batch.id)
     ended = await again(database, batch)
     assert ended.in_progress_at is not None
     assert (ended.status, ended.finalizing_at) == ("cancelled", None)
+
+
+async def test_lines_are_ended_page_by_page_past_those_that_run(database: Database):
+    batch = await make_batch(database, 7)
+    ids = await add_jobs(database, 7, batch)
+    await database.execute(
+        "UPDATE jobs SET state = 'running', worker_id = gen_random_uuid() WHERE id = ANY(%(ids)s)",
+        {"ids": [ids[1], ids[6]]},
+    )
+    assert await open_lines.end_lines(database, batch.id, "cancelled", 2) == 5
+    assert await open_lines.end_lines(database, batch.id, "cancelled", 2) == 0, "workers get some seconds"
+    await database.execute("UPDATE jobs SET cancel_requested_at = cancel_requested_at - interval '11 seconds'")
+    assert await open_lines.end_lines(database, batch.id, "cancelled", 2) == 2
+    rows = await database.fetch("SELECT finished_number FROM jobs ORDER BY finished_number")
+    assert [row["finished_number"] for row in rows] == list(range(1, 8))
+    assert (await again(database, batch)).finished == 7
 
 
 async def test_the_first_bad_line_is_told_even_when_errors_are_capped(database: Database, ingest: Ingest):

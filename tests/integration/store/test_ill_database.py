@@ -1,6 +1,7 @@
 """A database that is silent, gone or read-only is one error, and the pool is well again without anybody's help."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import psutil
@@ -22,21 +23,29 @@ def administer(url: str, *statements: str) -> None:
             connection.execute(statement.encode())
 
 
-async def test_a_silent_server_is_not_waited_for(database: Database, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+async def single(database_url: str) -> AsyncIterator[Database]:
+    """With one connection, so that it is known which one a statement gets."""
+    opened = Database(database_url, size=1, name="single")
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def test_a_silent_server_is_not_waited_for(single: Database, monkeypatch: pytest.MonkeyPatch):
     """Its own timeouts do not run while it is frozen."""
-    rows = await database.fetch("SELECT pid FROM pg_stat_activity WHERE application_name = 'penstock-test'"
-                                " AND datname = current_database()")  # fmt: skip
+    row = await single.fetch_one("SELECT pg_backend_pid() AS pid")
+    assert row is not None
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.5)
-    backends = [psutil.Process(row["pid"]) for row in rows]
-    for backend in backends:
-        backend.suspend()
+    backend = psutil.Process(row["pid"])
+    backend.suspend()
     try:
         with pytest.raises(Unavailable):
-            await database.ping()
+            await single.ping()
     finally:
-        for backend in backends:
-            backend.resume()
-    await database.ping()
+        backend.resume()
+    monkeypatch.undo()
+    await single.ping()
 
 
 async def test_one_lost_connection_costs_one_error(database: Database):
@@ -50,25 +59,33 @@ async def test_one_lost_connection_costs_one_error(database: Database):
         await database.ping()
 
 
-async def test_a_connection_to_a_replica_is_left(database: Database, database_url: str):
+async def test_a_connection_to_a_replica_is_left(single: Database):
     """After a failover the address may mean another server: the old connection would stay with the old one."""
-    name = psycopg.conninfo.conninfo_to_dict(database_url)["dbname"]
+    name = psycopg.conninfo.conninfo_to_dict(single.url)["dbname"]
     insert = "INSERT INTO tenants (id) VALUES ('x') ON CONFLICT DO NOTHING"
+    await single.ping()
     # sessions keep what they began with, as a demoted primary keeps its sessions
-    administer(database_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    opened = Database(database_url, size=1, name="replica")
-    await opened.open()
-    try:
-        with pytest.raises(Unavailable):
-            await opened.execute(insert)
-        administer(
-            database_url,
-            "SET default_transaction_read_only = off",
-            f"ALTER DATABASE {name} RESET default_transaction_read_only",
-        )
-        assert await opened.execute(insert) == 1
-    finally:
-        await opened.close()
+    administer(
+        single.url,
+        f"ALTER DATABASE {name} SET default_transaction_read_only = on",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'penstock-single'",
+    )
+    with pytest.raises(Unavailable):
+        await single.ping()
+    with pytest.raises(Unavailable):
+        await single.execute(insert)
+    administer(
+        single.url,
+        "SET default_transaction_read_only = off",
+        f"ALTER DATABASE {name} RESET default_transaction_read_only",
+    )
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                assert await single.execute(insert) == 1
+                return
+            except Unavailable:
+                await asyncio.sleep(0.05)
 
 
 async def test_group_commit_outlives_whoever_is_told(database: Database):

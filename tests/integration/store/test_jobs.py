@@ -10,7 +10,7 @@ import pytest
 from penstock.completion.outcome import Outcome
 from penstock.completion.usage import Usage
 from penstock.ids import new_id, new_ids
-from penstock.store import backlog, batches, files, flows, jobs, tenants, workers
+from penstock.store import backlog, batches, files, flows, jobs, open_lines, tenants, workers
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.store.finish import Attempt, FinishedJob, ended_as_mine, finish
@@ -246,7 +246,7 @@ async def test_a_cancelled_batch_ends_its_lines_and_its_finished_results_stay(da
     claimed = await jobs.claim(database, worker, POOL, "bulk", ids)
     await finish(database, worker, [done(claimed[0].id, 1)])
     assert await batches.request_cancel(database, "team", batch.id)
-    assert await batches.end_lines(database, batch.id, "cancelled", 100) == 3
+    assert await open_lines.end_lines(database, batch.id, "cancelled", 100) == 3
     assert (
         await finish(database, worker, [done(claimed[1].id, 1, "cancelled", status_code=None, line_bytes=None)])
     ).ended
