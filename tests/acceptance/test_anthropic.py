@@ -155,6 +155,22 @@ def test_asking_a_model_of_another_vendor_to_think_is_no_error(client: anthropic
     assert text_of(client.messages.create(model="fast", max_tokens=2000, messages=messages, thinking=thinking))
 
 
+def test_messages_of_one_role_are_merged(client: anthropic.Anthropic, stack: Stack):
+    """Many engines' templates refuse two messages of one role in a row."""
+    turns: list[Any] = [
+        {"role": "user", "content": "one"},
+        {"role": "user", "content": [{"type": "text", "text": "two"}]},
+        {"role": "assistant", "content": "three"},
+        {"role": "assistant", "content": "four"},
+        *user("five MERGED"),
+    ]
+    assert text_of(client.messages.create(model="mirror", max_tokens=9, messages=turns)) == "ok"
+    told = stack.mirror.told("MERGED")["messages"]
+    assert [message["role"] for message in told] == ["user", "assistant", "user"]
+    for place, texts in enumerate((("one", "two"), ("three", "four"), ("five",))):
+        assert all(text in json.dumps(told[place]["content"]) for text in texts)
+
+
 @pytest.mark.parametrize("model", ["claude", "fast", "thinker"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_stop_string(client: anthropic.Anthropic, model: str, stream: bool):
