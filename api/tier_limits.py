@@ -10,7 +10,7 @@ from api.response_headers import add_headers
 from api.services import Services
 from api.vendors import speaks_anthropic
 from penstock.errors import TierLimitExceeded
-from penstock.limits.buckets import BucketState, TokenBucket, Tokens, check_size, tier_buckets
+from penstock.limits.buckets import BucketState, Tokens, check_size, tier_buckets
 
 
 async def check_tier(services: Services, request: Request, principal: Principal, tokens: int) -> None:
@@ -27,8 +27,9 @@ async def check_tier(services: Services, request: Request, principal: Principal,
         return
     asked = Tokens(tokens)
     check_size(buckets, asked)
-    found = (await services.quota.look(buckets)).buckets
-    states = [found[bucket] or _full(bucket) for bucket in buckets]
+    # Filled before the call is stored: filled by its own reservation, a bucket would be short of it twice.
+    found = (await services.quota.known(buckets)).buckets
+    states = [state for bucket in buckets if (state := found[bucket]) is not None]
     lacking = [(state, state.bucket.amount(asked) - state.level) for state in states]
     anthropic = speaks_anthropic(request.scope)
     add_headers(
@@ -42,11 +43,6 @@ async def check_tier(services: Services, request: Request, principal: Principal,
             " minute.",
             retry_after=max(waits),
         )
-
-
-def _full(bucket: TokenBucket) -> BucketState:
-    """A bucket that nobody has used yet."""
-    return BucketState(bucket, bucket.capacity, bucket.rate, bucket.capacity)
 
 
 def _left(state: BucketState, asked: Tokens) -> tuple[float, float]:

@@ -114,6 +114,15 @@ async def _foreground_stream(
     )
 
 
+@router.post("/input_tokens")
+async def count_input_tokens(request: Request) -> Response:
+    """About how many tokens the input of such a response has. An estimate: no provider is asked."""
+    principal = await authenticate(request)
+    services: Services = request.app.state.services
+    count = await services.submission.count_tokens(principal.tenant_id, await json_object(request))
+    return json_reply({"object": "response.input_tokens", "input_tokens": count})
+
+
 @router.get("/{response_id}")
 async def retrieve(request: Request, response_id: str) -> Response:
     """The response object, or its events from the beginning or from after `starting_after`."""

@@ -122,6 +122,11 @@ OPERATIONS: Operations = {
         parameters=(IDEMPOTENCY_KEY, PRIORITY_HEADER),
         request=body(ref("ResponseRequest"), {"model": "fast", "input": "Hello!", "background": True}),
     ),
+    ("POST", "/v1/responses/input_tokens"): operation(
+        answer(given({"object": kind("response.input_tokens"), "input_tokens": COUNT})),
+        *OF_A_MODEL,
+        request=body(ref("ResponseRequest"), {"model": "fast", "input": "Hello!"}),
+    ),
     ("GET", "/v1/responses/{response_id}"): operation(
         streamed(answer(ref("Response")), EVENTS, f"With `stream=true`: {_EVENTS}"),
         "400",

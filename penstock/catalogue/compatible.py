@@ -292,6 +292,10 @@ COMPATIBLE = (
         Quirks(unsupported=_these("n", "logit_bias")),
     ),
     _row(
-        "vllm", "http://127.0.0.1:8000/v1", None, "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"
+        "vllm",
+        "http://127.0.0.1:8000/v1",
+        None,
+        "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html",
+        Quirks(tells_stop=True),
     ),
 )

@@ -35,6 +35,8 @@ class Quirks(BaseModel):
     renamed: dict[str, str] = {}
     #: whether a stream may be asked for its usage (`stream_options.include_usage`)
     stream_usage: bool = True
+    #: whether `stop_reason` of a choice names the stop string that ended it, which OpenAI's own format has no field for
+    tells_stop: bool = False
     #: how it says that some tool must be called; None where it cannot be told so, nor which
     required_tool_choice: str | None = "required"
     #: the field that says how much to think: OpenAI's word, OpenRouter's object, or a switch with (`thinking`) or

@@ -51,6 +51,8 @@ class CompletionRequest:
     top_k: int | None = None
     n: int = 1
     stop: tuple[str, ...] = ()
+    #: whether the caller is told which of `stop` ended the answer
+    names_stop: bool = False
     seed: int | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None

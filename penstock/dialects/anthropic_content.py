@@ -22,12 +22,21 @@ _Reader = Callable[[dict[str, Any], str], Part]
 
 
 def read_messages(values: list[Any]) -> list[Message]:
-    """The conversation. Results of tools become messages of their own, before what the user says beside them.
+    """The conversation, in which messages of one role that follow each other are one turn, as at the vendor.
+
+    Results of tools become a message of their own, before what the user says beside them.
 
     Raises:
         InvalidRequest: something in it is wrong; `param` is its path, such as `messages[0].role`.
     """
-    return [message for index, value in enumerate(values) for message in _messages(value, f"messages[{index}].")]
+    turns: list[tuple[str, list[Part]]] = []
+    for index, value in enumerate(values):
+        role, parts = _message(value, f"messages[{index}].")
+        if turns and turns[-1][0] == role:
+            turns[-1][1].extend(parts)
+        else:
+            turns.append((role, list(parts)))
+    return [message for role, parts in turns for message in _turn(role, parts)]
 
 
 def read_system(value: Any) -> Message | None:
@@ -49,7 +58,7 @@ def cache_of(block: dict[str, Any]) -> CacheLifetime | None:
     return "1h" if control.get("ttl") == "1h" else "5m"
 
 
-def _messages(value: Any, at: str) -> list[Message]:
+def _message(value: Any, at: str) -> tuple[str, tuple[Part, ...]]:
     message = as_mapping(value, at[:-1])
     role = required_string(message, "role", at)
     if role not in _ROLES:
@@ -59,10 +68,13 @@ def _messages(value: Any, at: str) -> list[Message]:
         content = ""
     elif content is None:
         raise missing(at + "content")
-    parts = _parts(content, at + "content", _READERS[role])
+    return role, _parts(content, at + "content", _READERS[role])
+
+
+def _turn(role: str, parts: list[Part]) -> list[Message]:
     results = tuple([part for part in parts if isinstance(part, ToolResult)])
     if not results:
-        return [Message(role, parts)]  # type: ignore[arg-type]  # one of _ROLES
+        return [Message(role, tuple(parts))]  # type: ignore[arg-type]  # one of _ROLES
     said = tuple([part for part in parts if not isinstance(part, ToolResult)])
     return [Message("tool", results), *([Message("user", said)] if said else ())]
 

@@ -64,6 +64,7 @@ def parse(body: dict[str, Any]) -> CompletionRequest:
         top_p=number(body, "top_p", 0, 1),
         top_k=integer(body, "top_k", 0),
         stop=_stop(body),
+        names_stop=True,
         tools=tools,
         tool_choice=choice,
         parallel_tool_calls=False if tools and one_at_a_time else None,

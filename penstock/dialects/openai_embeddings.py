@@ -74,7 +74,7 @@ def render(facts: JobFacts) -> dict[str, Any]:
 
 def _inputs(value: Any) -> tuple[str | tuple[int, ...], ...]:
     if isinstance(value, str):
-        value = [value]
+        return (_text(value, "input"),)
     if not isinstance(value, list):
         raise wrong_type("input", "a string or an array")
     if not value:

@@ -68,6 +68,9 @@ class AnthropicMessages(WireProvider):
     def _reader(self, request: CompletionRequest) -> StreamReader:  # noqa: ARG002 — see WireProvider
         return MessagesReader()
 
+    def _tells_stop(self, request: CompletionRequest, upstream_model: str) -> bool:  # noqa: ARG002 — see WireProvider
+        return True
+
 
 def read_answer(answer: Any) -> CompletionResult:
     """A plain answer.

@@ -20,6 +20,7 @@ from penstock.providers.aws_event_stream import STREAM_TYPE, EventStreamDecoder
 from penstock.providers.aws_signature import Signer
 from penstock.providers.base import OnHeaders
 from penstock.providers.bedrock_answers import ConverseReader, read_answer, read_error
+from penstock.providers.bedrock_models import family_of
 from penstock.providers.exchange import StreamReader, WireProvider
 from penstock.providers.failures import FailureTable, VendorError
 from penstock.providers.framing import Decoder
@@ -87,6 +88,9 @@ class Bedrock(WireProvider):
 
     def _reader(self, request: CompletionRequest) -> StreamReader:  # noqa: ARG002 — see WireProvider
         return ConverseReader()
+
+    def _tells_stop(self, request: CompletionRequest, upstream_model: str) -> bool:  # noqa: ARG002 — see WireProvider
+        return family_of(upstream_model).tells_stop
 
     def _refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> VendorError:  # noqa: ARG002 — see WireProvider
         return read_error(body, headers.get("x-amzn-errortype"))

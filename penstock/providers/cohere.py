@@ -69,6 +69,10 @@ class CohereChat(WireProvider):
     def _reader(self, request: CompletionRequest) -> StreamReader:
         return ChatReader(request)
 
+    def _tells_stop(self, request: CompletionRequest, upstream_model: str) -> bool:  # noqa: ARG002 — see WireProvider
+        # Which string matched is not told, but one of one is known.
+        return len(request.stop) == 1
+
     def _embedding_path(self, upstream_model: str) -> str:  # noqa: ARG002 — see WireProvider
         return self._versioned("/embed")
 
@@ -151,7 +155,6 @@ class ChatReader:
         """See `StreamReader.finish`."""
         if self._finish_reason is None:
             raise ValueError("it ended without a finish reason")
-        # Which string matched is not told, but one of one is known.
         matched = self._stop[0] if self._finish_reason == "stop_sequence" and len(self._stop) == 1 else None
         return Finished((self._finish_reason,), self._usage, matched)
 

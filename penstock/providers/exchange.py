@@ -8,6 +8,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import httpx
@@ -20,6 +21,7 @@ from penstock.completion import (
     EmbeddingRequest,
     EmbeddingResult,
     Finished,
+    ResultBuilder,
 )
 from penstock.completion.encoding import dumps
 from penstock.configuration import ProviderConfig, Timeouts
@@ -29,6 +31,7 @@ from penstock.providers.failures import MALFORMED, ErrorFrame, Failures, Failure
 from penstock.providers.framing import Decoder, WireEvent
 from penstock.providers.seals import marked_event, marked_result, unmarked
 from penstock.providers.sse import SSEDecoder
+from penstock.providers.stops import stopped
 
 T = TypeVar("T")
 
@@ -112,6 +115,12 @@ class WireProvider(Provider):
         self, request: CompletionRequest, upstream_model: str, *, on_headers: OnHeaders | None = None
     ) -> CompletionResult:
         """See `Provider.complete`."""
+        if self._finds_stop(request, upstream_model):
+            builder = ResultBuilder()
+            async with aclosing(self.stream(request, upstream_model, on_headers=on_headers)) as events:
+                async for event in events:
+                    builder.add(event)
+            return builder.build()
         content = encode(self._body(self._bare(request), upstream_model, stream=False))
         body = await self._exchanged(self._path(upstream_model, stream=False), content, on_headers)
         return self._read_whole(body, request)
@@ -127,10 +136,18 @@ class WireProvider(Provider):
             raise self._failures.broken(f"it has {len(result.vectors)} vectors for {len(request.inputs)} inputs")
         return result
 
-    async def stream(
+    def stream(
         self, request: CompletionRequest, upstream_model: str, *, on_headers: OnHeaders | None = None
     ) -> AsyncGenerator[CompletionEvent, None]:
         """See `Provider.stream`."""
+        if self._finds_stop(request, upstream_model):
+            events = self._streamed(replace(request, stop=()), upstream_model, on_headers)
+            return stopped(events, request)
+        return self._streamed(request, upstream_model, on_headers)
+
+    async def _streamed(
+        self, request: CompletionRequest, upstream_model: str, on_headers: OnHeaders | None
+    ) -> AsyncGenerator[CompletionEvent, None]:
         content = encode(self._body(self._bare(request), upstream_model, stream=True))
         clock = _StreamClock(self._timeouts, self._failures)
         path = self._path(upstream_model, stream=True)
@@ -208,7 +225,15 @@ class WireProvider(Provider):
         """As `_answer`, for embeddings."""
         raise NotImplementedError
 
+    def _tells_stop(self, request: CompletionRequest, upstream_model: str) -> bool:  # noqa: ARG002
+        """Whether the answer says which stop string ended it."""
+        return False
+
     # How it is carried out.
+
+    def _finds_stop(self, request: CompletionRequest, upstream_model: str) -> bool:
+        """Whether stop strings are looked for here, because the caller wants to know more than the provider tells."""
+        return bool(request.stop) and request.names_stop and not self._tells_stop(request, upstream_model)
 
     def _bare(self, request: CompletionRequest) -> CompletionRequest:
         return unmarked(request, self.seal_mark or "")

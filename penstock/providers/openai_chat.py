@@ -71,6 +71,9 @@ class OpenAIChat(WireProvider):
     def _reader(self, request: CompletionRequest) -> StreamReader:
         return ChatReader(request)
 
+    def _tells_stop(self, request: CompletionRequest, upstream_model: str) -> bool:  # noqa: ARG002 — see WireProvider
+        return self.config.quirks.tells_stop
+
     def _refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> VendorError:
         """OpenRouter answers 403 to a wrong key and to a flagged prompt; only the second has reasons."""
         told = super()._refusal(status, headers, body)

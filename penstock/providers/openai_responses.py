@@ -95,6 +95,9 @@ class OpenAIResponses(WireProvider):
     def _reader(self, request: CompletionRequest) -> StreamReader:  # noqa: ARG002 — see WireProvider
         return ResponsesReader()
 
+    def _finds_stop(self, request: CompletionRequest, upstream_model: str) -> bool:  # noqa: ARG002 — see WireProvider
+        return bool(request.stop)  # the format has no field for them
+
 
 def read_answer(answer: Any) -> CompletionResult:
     """A plain answer: it says the same as the last event of a stream.

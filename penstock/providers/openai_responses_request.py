@@ -89,7 +89,6 @@ def _refuse(request: CompletionRequest) -> None:
     """What has no field in this format, unless it is asked for at its neutral value."""
     asked = {
         "n": request.n != 1,
-        "stop": bool(request.stop),
         "top_k": request.top_k is not None,
         "presence_penalty": bool(request.presence_penalty),
         "frequency_penalty": bool(request.frequency_penalty),

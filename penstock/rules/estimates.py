@@ -56,6 +56,11 @@ def prompt_tokens(request: CompletionRequest) -> int:
     return text + documents * _TOKENS_PER_DOCUMENT
 
 
+def guessed_usage(request: CompletionRequest, answer_bytes: int) -> Usage:
+    """The usage of an answer that was not heard to its end, from the prompt and the UTF-8 bytes that were heard."""
+    return Usage(prompt_tokens(request), math.ceil(answer_bytes / _BYTES_PER_TOKEN))
+
+
 def _texts(messages: tuple[Message, ...]) -> Iterator[str]:
     for message in messages:
         for part in message.parts:

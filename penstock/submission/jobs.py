@@ -10,16 +10,18 @@ import structlog
 from penstock.broker import Doorbell
 from penstock.cache.policy import FIELD, read_wish
 from penstock.completion.encoding import dumps
-from penstock.dialects import registry
+from penstock.dialects import openai_responses, registry
 from penstock.errors import ContextTooLong, InvalidRequest, Unavailable
 from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
 from penstock.rules.context import require_fit
+from penstock.rules.estimates import prompt_tokens
 from penstock.store import flows, idempotency, jobs
 from penstock.store.database import Database
 from penstock.store.idempotency import IdempotencyKey
 from penstock.store.jobs import NewJob
+from penstock.submission import continuation
 from penstock.submission.continuation import Continuations
 from penstock.submission.doorbells import wake_dispatcher
 from penstock.submission.flow_ids import FlowIds
@@ -103,6 +105,17 @@ class Submission:
             window_seconds=window_seconds,
         )
         return Submitted(job, deployment.provider)
+
+    async def count_tokens(self, tenant_id: str, body: dict[str, Any]) -> int:
+        """About how many tokens the prompt of a response has, with what it continues; no provider is asked.
+
+        Raises:
+            InvalidRequest: see `prepare`; a prompt that is too long is counted.
+        """
+        body = await self._continuations.attach(tenant_id, continuation.DIALECT, body)
+        request = openai_responses.parse(body)
+        self._deployments.plan(request.model, request.fallback)
+        return prompt_tokens(request)
 
     async def store(self, submitted: Submitted, key: IdempotencyKey | None = None) -> datetime:
         """Commit the job and ring for it; returns its `created_at`. Once this returned, the job is never lost.

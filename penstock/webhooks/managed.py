@@ -211,7 +211,7 @@ def _known(event_types: Sequence[str]) -> list[str]:
                 param="event_types",
                 code="invalid_value",
             )
-    return sorted(set(event_types))
+    return list(dict.fromkeys(event_types))
 
 
 def _found(endpoint: WebhookEndpoint | None, public: str) -> WebhookEndpoint:

@@ -155,15 +155,42 @@ def test_asking_a_model_of_another_vendor_to_think_is_no_error(client: anthropic
     assert text_of(client.messages.create(model="fast", max_tokens=2000, messages=messages, thinking=thinking))
 
 
-@pytest.mark.parametrize(
-    ("model", "reason", "matched"), [("claude", "stop_sequence", "three"), ("fast", "end_turn", None)]
-)
-def test_a_stop_string(client: anthropic.Anthropic, model: str, reason: str, matched: str | None):
-    """Which one matched is told where the provider tells it."""
-    message = client.messages.create(
-        model=model, max_tokens=100, messages=user("[[echo: one two three]]"), stop_sequences=["three"]
-    )
-    assert (text_of(message), message.stop_reason, message.stop_sequence) == ("one two ", reason, matched)
+def test_messages_of_one_role_are_merged(client: anthropic.Anthropic, stack: Stack):
+    """Many engines' templates refuse two messages of one role in a row."""
+    turns: list[Any] = [
+        {"role": "user", "content": "one"},
+        {"role": "user", "content": [{"type": "text", "text": "two"}]},
+        {"role": "assistant", "content": "three"},
+        {"role": "assistant", "content": "four"},
+        *user("five MERGED"),
+    ]
+    assert text_of(client.messages.create(model="mirror", max_tokens=9, messages=turns)) == "ok"
+    told = stack.mirror.told("MERGED")["messages"]
+    assert [message["role"] for message in told] == ["user", "assistant", "user"]
+    for place, texts in enumerate((("one", "two"), ("three", "four"), ("five",))):
+        assert all(text in json.dumps(told[place]["content"]) for text in texts)
+
+
+@pytest.mark.parametrize("model", ["claude", "fast", "thinker"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_stop_string(client: anthropic.Anthropic, model: str, stream: bool):
+    """Which one matched is told, also for formats that have no word for it or cannot be asked to stop."""
+    ask: Any = {
+        "model": model,
+        "max_tokens": 100,
+        "messages": user("[[echo: one two three four]]"),
+        "stop_sequences": ["five", "o thr", "three"],
+    }
+    if stream:
+        with client.messages.stream(**ask) as events:
+            message = events.get_final_message()
+    else:
+        message = client.messages.create(**ask)
+    assert (text_of(message), message.stop_reason, message.stop_sequence) == ("one tw", "stop_sequence", "o thr")
+    assert message.usage.output_tokens > 0
+    del ask["stop_sequences"][1:]
+    natural = client.messages.create(**ask)
+    assert (text_of(natural), natural.stop_reason, natural.stop_sequence) == ("one two three four", "end_turn", None)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -25,6 +25,7 @@ retries:
 keys:
   - {{key: sk-queue-key, tenant: queue, tier: modest}}
   - {{key: sk-tiny-key, tenant: tiny, tier: tiny}}
+  - {{key: sk-three-key, tenant: three, tier: small}}
 """
 TIERS = """tiers:
   modest: {{requests_per_minute: 60, tokens_per_minute: 6000}}
@@ -217,6 +218,17 @@ def test_a_waiting_client_over_its_tier_is_told_when_to_come_back(engine: Stack)
     assert headers["x-ratelimit-reset-tokens"]
     with pytest.raises(openai.BadRequestError, match="tokens"):
         client.chat.completions.create(model="claude", messages=[_user("word " * 3000)])
+
+
+def test_a_tenants_first_minute_has_all_of_its_tier(engine: Stack):
+    """Three requests a minute: the first calls at once get all of them, and no more."""
+    client = engine.client("sk-three-key")
+    left = []
+    with pytest.raises(openai.RateLimitError):  # noqa: PT012 — the last of these is refused
+        for _ in range(4):
+            raw = client.chat.completions.with_raw_response.create(model="fast", messages=ASKED)
+            left.append(int(raw.headers["x-ratelimit-remaining-requests"]))
+    assert (len(left), left[0]) == (3, 2)
 
 
 def test_queued_work_over_its_tier_waits(engine: Stack):

@@ -131,6 +131,7 @@ def test_responses(session: Session) -> None:
     session("GET", one, **named, status=404)
     session("POST", "/v1/responses", {"model": "fast", "input": "hi"})
     session("POST", "/v1/responses", {"model": "fast", "input": "hi", "stream": True})
+    session("POST", "/v1/responses/input_tokens", {"model": "fast", "input": "hi"})
 
 
 def test_jobs(session: Session) -> None:

@@ -239,9 +239,30 @@ def test_cancelling_before_while_and_after(strict: openai.OpenAI):
         assert strict.responses.cancel(response.id) == cancelled == strict.responses.retrieve(response.id)
 
 
+def test_the_tokens_of_an_input_are_counted(strict: openai.OpenAI, stack: Stack):
+    """An estimate, of everything that is told: instructions, tools and what the input continues."""
+    short = strict.responses.input_tokens.count(model="fast", input="hi")
+    assert (short.object, short.input_tokens) == ("response.input_tokens", 5)
+    more: list[dict[str, Any]] = [
+        {"instructions": "Be brief, and friendly."},
+        {"tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": True}]},
+        {"previous_response_id": strict.responses.create(model="fast", input="A longer question than this?").id},
+        {"input": "word " * 10_000},  # what no model here can hold is counted all the same
+    ]
+    for fields in more:
+        counted = strict.responses.input_tokens.count(**{"model": "fast", "input": "hi"} | fields)
+        assert counted.input_tokens > short.input_tokens
+    for body, status, param in (
+        ({"model": "fast"}, 400, "input"),
+        ({"model": "nope", "input": "x"}, 404, "model"),
+        ({"model": "fast", "input": "x", "previous_response_id": "resp_1"}, 400, "previous_response_id"),
+    ):
+        found, answer = stack.call("POST", "/v1/responses/input_tokens", body)
+        assert (found, answer["error"]["param"]) == (status, param)
+
+
 def test_what_is_not_offered(stack: Stack):
-    """inspect-ai falls back on exactly these."""
-    for path in ("input_tokens", "compact"):
-        status, body = stack.call("POST", f"/v1/responses/{path}", {"model": "fast", "input": "x"})
-        assert status in (404, 405)
-        assert body["error"]["message"]
+    """inspect-ai falls back on exactly this."""
+    status, body = stack.call("POST", "/v1/responses/compact", {"model": "fast", "input": "x"})
+    assert status in (404, 405)
+    assert body["error"]["message"]

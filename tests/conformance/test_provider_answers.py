@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conformance.upstream import Upstream, head, whole
+from conformance.upstream import Upstream, head, never, whole
 from conformance.wires.wire import MANY, TEXT, Wire, ask, streaming, unmarked
 
 from penstock.completion import CompletionEvent, CompletionResult, Finished, PartDelta, PartStarted, ResultBuilder
@@ -92,6 +92,23 @@ async def test_the_stop_string_that_matched(wire: Wire, upstream: Upstream, prov
     live = folded(await streamed(provider, stop=("END",)))
     assert (plain.finish_reasons, plain.stop_sequence) == (("stop_sequence",), "END")
     assert (live.finish_reasons, live.stop_sequence) == (("stop_sequence",), "END")
+
+
+async def test_a_stop_string_is_found_here_where_the_format_does_not_tell(
+    wire: Wire, upstream: Upstream, connect: Connect
+) -> None:
+    """The stream is closed there: the server says nothing more, and nobody waits for it."""
+    if wire.format == "anthropic":
+        pytest.skip("this format tells")
+    events = wire.events(TEXT)
+    heard = next(place for place, event in enumerate(events) if b'"the"' in event)
+    upstream.answers = [streaming(wire, *events[: heard + 1], then=never)]
+    provider = connect(between_chunks=20)
+    wanted = {"stop": ("END", "lo th"), "names_stop": True}
+    for result in (await provider.complete(ask(**wanted), "served"), folded(await streamed(provider, **wanted))):
+        assert (result.text, result.finish_reasons, result.stop_sequence) == ("Hel", ("stop_sequence",), "lo th")
+        assert result.usage.output_tokens > 0
+    assert all("END" not in json.dumps(request.body) for request in upstream.requests)
 
 
 async def test_a_stream_may_end_without_its_end_mark(wire: Wire, upstream: Upstream, provider: Provider) -> None:

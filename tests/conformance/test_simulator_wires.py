@@ -61,7 +61,6 @@ class Row:
     frame: type[ProviderError] = ProviderOverloaded
     retry_hint: bool = True
     json_schema: bool = True
-    stop: bool = True
     logprobs: bool = False
     #: whether logprobs tell what else could have stood there
     rivals: bool = True
@@ -79,9 +78,7 @@ def signing(secret: str) -> dict[str, str]:
 
 ROWS = [
     Row(format="openai", base="/v1", logprobs=True, embeds=True, filtered="content_policy_violation"),
-    Row(
-        format="openai-responses", simulator="openai", base="/v1", stop=False, logprobs=True, filtered="invalid_prompt"
-    ),
+    Row(format="openai-responses", simulator="openai", base="/v1", logprobs=True, filtered="invalid_prompt"),
     Row(
         format="azure-openai",
         config={"api_version": "2024-10-21"},
@@ -209,17 +206,17 @@ async def test_a_structured_answer(connect: Connect, row: Row) -> None:
         assert json.loads(result.text) == {"ok": True}
 
 
-async def test_a_stop_string(connect: Connect, row: Row) -> None:
+async def test_a_stop_string(connect: Connect) -> None:
     request = ask("[[echo: one two three]]", stop=("three", " two"))
-    provider = await connect()
-    if not row.stop:
-        with pytest.raises(InvalidRequest) as caught:
-            await provider.complete(request, "m")
-        assert caught.value.param == "stop"
-        return
-    for result in await plain_and_streamed(provider, request):
+    for result in await plain_and_streamed(await connect(), request):
         assert result.text == "one"
         assert result.finish_reasons in {("stop",), ("stop_sequence",)}
+
+
+async def test_who_wants_to_know_is_told_which_stop_string_it_was(connect: Connect) -> None:
+    request = ask("[[echo: one two three]]", stop=("three", " two"), names_stop=True)
+    for result in await plain_and_streamed(await connect(), request):
+        assert (result.text, result.finish_reasons, result.stop_sequence) == ("one", ("stop_sequence",), " two")
 
 
 async def test_the_limit_of_an_answer(connect: Connect) -> None:

@@ -119,6 +119,31 @@ def test_results_of_tools_come_before_what_is_said_beside_them():
     assert request.messages == (Message("tool", results), Message("user", (Text("and?"),)))
 
 
+def test_messages_of_one_role_are_one_turn():
+    """Results in a second message too stand before what was said in the first: they answer the assistant."""
+    result = {"type": "tool_result", "tool_use_id": "a", "content": "4"}
+    request = parse(
+        {
+            "model": "m",
+            "max_tokens": 9,
+            "messages": [
+                {"role": "user", "content": "one"},
+                {"role": "user", "content": [text("two")]},
+                {"role": "assistant", "content": "three"},
+                {"role": "assistant", "content": "four"},
+                {"role": "user", "content": "five"},
+                {"role": "user", "content": [result]},
+            ],
+        }
+    )
+    assert request.messages == (
+        Message("user", (Text("one"), Text("two"))),
+        Message("assistant", (Text("three"), Text("four"))),
+        Message("tool", (ToolResult("a", "4"),)),
+        Message("user", (Text("five"),)),
+    )
+
+
 def test_settings():
     request = parse(
         BODY

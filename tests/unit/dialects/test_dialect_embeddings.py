@@ -69,7 +69,7 @@ def test_every_field():
     [
         ({"model": None}, "model"),
         ({"input": None}, "input"),
-        ({"input": ""}, "input[0]"),
+        ({"input": ""}, "input"),
         ({"input": []}, "input"),
         ({"input": 7}, "input"),
         ({"input": {"text": "a"}}, "input"),

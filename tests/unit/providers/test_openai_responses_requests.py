@@ -146,7 +146,6 @@ def test_every_setting() -> None:
     ("field", "value"),
     [
         ("n", 2),
-        ("stop", ("END",)),
         ("top_k", 3),
         ("presence_penalty", 0.5),
         ("frequency_penalty", -0.5),
