@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from load.recorded import Task
 from load.routing_pairs import Pair
 from penstock.routing.artefact import Artefact
-from penstock.routing.calibration import Goal, calibrate_part, corpus_of
+from penstock.routing.calibration import Goal, calibrate, calibrate_part, corpus_of
 from penstock.routing.curve import Curve, Floats, Outcomes, apgr, area_under_roc, curve, resamples
 from penstock.routing.equivalence import RULES, equivalent
 
@@ -63,9 +63,9 @@ def learned(task: Task, pair: Pair, goal: Goal) -> Measured:
     for number in range(PARTS):
         learn, judge = np.flatnonzero(part != number), np.flatnonzero(part == number)
         artefact = calibrate_part(corpus, learn, outcomes.take(learn), goal)
-        begun = time.perf_counter()
+        begun = time.process_time()
         verdicts = [artefact.decide(exchanges[n]) for n in judge.tolist()]
-        spent += time.perf_counter() - begun
+        spent += time.process_time() - begun
         # Artefacts differ in scale: what is comparable between them is the place in a part's own order.
         rank[judge] = np.argsort(np.argsort([verdict.need for verdict in verdicts], kind="stable")) / len(judge)
         wrong[judge] = [verdict.prediction.cheap_wrong for verdict in verdicts]
@@ -149,3 +149,16 @@ def _figures(need: Floats, escalated: NDArray[np.bool_] | None, outcomes: Outcom
             "random_mix_cost": outcomes.random_cost(quality),
         }
     return figures
+
+
+def other_domain(source: Task, task: Task, pair: Pair, goal: Goal) -> Measured:
+    """A policy calibrated on another task's questions, and used here as serving would: no label of this task is seen."""
+    known = source.asked((*pair.cheap, pair.strong))
+    artefact = calibrate(known.exchanges(None), outcomes_of(known, pair, paid_first=False), goal)
+    task = task.asked((*pair.cheap, pair.strong))
+    outcomes = outcomes_of(task, pair, paid_first=False)
+    verdicts = [artefact.decide(exchange) for exchange in task.exchanges(None)]
+    need = np.array([verdict.need for verdict in verdicts])
+    escalated = np.array([verdict.escalate for verdict in verdicts])
+    figures = _figures(need, escalated, outcomes, goal)
+    return Measured(str(pair), f"content, learnt on {source.name}", len(need), figures, curve(need, outcomes))

@@ -132,7 +132,7 @@ def _choose(validated: dict[float, Floats], outcomes: Outcomes) -> Choice:
 
 
 def _threshold(drawn: Curve, needs: Floats, goal: Goal) -> float:
-    """The least costly one whose quality in validation is the target and the margin (at most 1, or the curve's best)."""
+    """The least costly one whose quality in validation is the target and the margin, or the best the curve has."""
     wanted = min(goal.target + goal.margin, float(drawn.quality.max()))
     reached = np.flatnonzero(drawn.quality >= wanted - 1e-12)
     escalated = int(reached[np.argmin(drawn.cost[reached])])

@@ -49,11 +49,11 @@ class Outcomes:
 
     def random_cost(self, quality: float) -> float:
         """The cost at which a random mix, which looks at nothing, has this quality; the strong model's at most."""
-        start, end = self.cheap.sum() / self.strong.sum(), 1.0
+        start = float(self.cheap.sum() / self.strong.sum())
         first = float(self.cheap_cost.sum() / self.strong_cost.sum())
         if quality <= start:
             return first
-        return min(first + (1 - first) * (quality - start) / (end - start), 1.0) if end > start else 1.0
+        return min(first + (1 - first) * (quality - start) / (1 - start), 1.0) if start < 1 else 1.0
 
 
 @dataclass(frozen=True, slots=True)
