@@ -66,11 +66,12 @@ def main() -> int:
     try:
         tasks = recorded.load(options.data)
         pairs = routing_pairs.named(options.pairs, tasks) if options.pairs.strip() else None
-        calls = list(plan(tasks, pairs, goal))
-        if not calls:
-            raise NoData(f"{options.data}: no pair of models to measure")
     except NoData as error:
         print(error, file=sys.stderr)
+        return 2
+    calls = list(plan(tasks, pairs, goal))
+    if not calls:
+        print(f"{options.data}: no pair of models to measure", file=sys.stderr)
         return 2
     found = run(calls, options.processes)
     routing_report.show(found, goal)

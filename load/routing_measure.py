@@ -152,7 +152,7 @@ def _figures(need: Floats, escalated: NDArray[np.bool_] | None, outcomes: Outcom
 
 
 def other_domain(source: Task, task: Task, pair: Pair, goal: Goal) -> Measured:
-    """A policy calibrated on another task's questions, and used here as serving would: no label of this task is seen."""
+    """A policy calibrated on another task's questions and used here as serving would: it sees no label of this task."""
     known = source.asked((*pair.cheap, pair.strong))
     artefact = calibrate(known.exchanges(None), outcomes_of(known, pair, paid_first=False), goal)
     task = task.asked((*pair.cheap, pair.strong))

@@ -11,6 +11,8 @@ DEARER = 3.0
 BETTER = 0.02
 #: two cheap models asked together cost at most this share of the strong one
 CHEAP_TOGETHER = 0.15
+#: pairs of one task from which a policy is learnt, unless pairs are named
+MOST_LEARNT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +50,29 @@ def named(text: str, tasks: dict[str, Task]) -> list[Pair]:
 
 
 def sensible(task: Task) -> list[Pair]:
-    """One cheap model and a strong one, where the cheap one's answers or signals were recorded, or nothing else is."""
-    cheaps = [name for name in _priced(task) if task.models[name].has_text] or _priced(task)
-    return [
+    """One cheap model and a strong one, the cheap one's answers recorded if any were: those most worth learning."""
+    pairs = [
         Pair(task.name, (cheap,), strong)
-        for cheap in cheaps
+        for cheap in _cheap(task)
         for strong in _priced(task)
         if _cost(task, strong) >= DEARER * _cost(task, cheap) and _gain(task, (cheap,), strong) >= BETTER
     ]
+    return sorted(pairs, key=lambda pair: -_gain(task, pair.cheap, pair.strong))[:MOST_LEARNT]
 
 
 def agreeing(task: Task) -> list[Pair]:
     """Two cheap models and a strong one."""
-    cheaps = [name for name in _priced(task) if task.models[name].has_text] or _priced(task)
     return [
         Pair(task.name, both, strong)
-        for both in combinations(cheaps, 2)
+        for both in combinations(_cheap(task), 2)
         for strong in _priced(task)
         if sum(_cost(task, name) for name in both) <= CHEAP_TOGETHER * _cost(task, strong)
         and _gain(task, both, strong) >= BETTER
     ]
+
+
+def _cheap(task: Task) -> list[str]:
+    return [name for name in _priced(task) if task.models[name].has_text] or _priced(task)
 
 
 def _priced(task: Task) -> list[str]:
