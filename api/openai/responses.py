@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.auth import Principal, authenticate
-from api.bodies import completion_body, query_integer, query_word
+from api.bodies import completion_body, json_object, query_integer, query_word
 from api.foreground import ForegroundStream, answer
 from api.idempotency import key_of, made_before
 from api.openai.files import page_of

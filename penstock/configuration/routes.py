@@ -16,11 +16,12 @@ class AcceptConfig(Section):
     An answer that is cut short, refused, empty, or not of the `pattern` (a regular expression found anywhere in it) or
     of the JSON that was asked for, is never trusted. Beyond that one of the signals given here has to speak for it:
     `agreement`, the same answer as an earlier step's, compared as that kind of task; `min_probability`, of its tokens
-    on geometric average.
+    on geometric average; `min_stated`, the confidence that the answer states itself, where the prompt asks for one.
     """
 
     agreement: Literal["exact", "text", "numeric", "choice", "json", "literal"] | None = None
     min_probability: Annotated[float | None, Field(gt=0, le=1)] = None
+    min_stated: Annotated[float | None, Field(gt=0, le=1)] = None
     pattern: str | None = None
 
     @field_validator("pattern")

@@ -122,11 +122,11 @@ def _unfenced(answer: str) -> str:
 
 
 def _frozen(value: object) -> Hashable:
-    """Types are part of the form: the string "1" is not the number 1, and True is not 1."""
+    """Types are part of the form: inside a value, the string "1" is not the number 1, and True is not 1."""
     if isinstance(value, dict):
         return ("object", frozenset((_frozen(key), _frozen(item)) for key, item in value.items()))
     if isinstance(value, list | tuple):
-        return ("list", tuple(_frozen(item) for item in value))
+        return (type(value).__name__, tuple(_frozen(item) for item in value))
     if isinstance(value, set):
         return ("set", frozenset(_frozen(item) for item in value))
     if isinstance(value, bool) or value is None:

@@ -1,14 +1,14 @@
 """The judgement of an escalating route: which answers are trusted, by the checks and signals it is configured with."""
 
-import json
-import math
 import re
 from collections.abc import Sequence
 
 from penstock.completion import CompletionRequest, CompletionResult
 from penstock.completion.step import RouteStep, Verdict
 from penstock.configuration import AcceptConfig
+from penstock.routing.confidence import stated, token_probability, willing
 from penstock.routing.equivalence import RULES, equivalent
+from penstock.routing.structure import fits_schema
 
 #: of finish reasons, those of an answer that is not whole, or none
 _UNFINISHED = {"length": "cut short", "content_filter": "filtered", "refusal": "refused"}
@@ -18,7 +18,7 @@ class ConfiguredJudge:
     """Trusts an answer that passes every check and that one signal speaks for, or that no signal was asked about.
 
     Checks (what a caller can verify alone): whole, not refused, of the asked form. Signals: agreement with an earlier
-    answer of another model, and the probability of its tokens.
+    answer of another model, the probability of its tokens, and the confidence that it states itself.
     """
 
     def __init__(self, accept: AcceptConfig) -> None:
@@ -36,7 +36,7 @@ class ConfiguredJudge:
         fault = self._fault(request, result)
         if fault is not None:
             return Verdict(accepted=False, confidence=0.0, reason=fault)
-        signals = [self._agreement(result, earlier), self._probability(result)]
+        signals = [self._agreement(result, earlier), self._probability(result), self._stated(result)]
         found = [signal for signal in signals if signal is not None]
         for verdict in found:
             if verdict.accepted:
@@ -50,14 +50,15 @@ class ConfiguredJudge:
                 return _UNFINISHED[reason]
         if any(part.kind == "tool_call" for part in result.parts):
             return None
-        if any(part.kind == "refusal" for part in result.parts):
+        if any(part.kind == "refusal" for part in result.parts) or not willing(result.text):
             return "refused"
         if not result.text.strip():
             return "empty"
         if self._pattern is not None and self._pattern.search(result.text) is None:
             return "not of the pattern"
-        if request.response_format is not None and request.response_format.kind != "text" and not _is_json(result.text):
-            return "not JSON"
+        form = request.response_format
+        if form is not None and form.kind != "text" and not fits_schema(form.schema or {}, result.text):
+            return "not the JSON that was asked for"
         return None
 
     def _agreement(self, result: CompletionResult, earlier: Sequence[RouteStep]) -> Verdict | None:
@@ -75,7 +76,9 @@ class ConfiguredJudge:
         least = self._accept.min_probability
         if least is None:
             return None
-        found = token_probability(result)
+        found = token_probability(
+            [float(entry["logprob"]) for part in result.parts if part.kind == "text" for entry in part.logprobs]
+        )
         if found is None:
             return Verdict(accepted=False, confidence=None, reason="the provider told no token probabilities")
         relation = "at least" if found >= least else "below"
@@ -83,16 +86,12 @@ class ConfiguredJudge:
             accepted=found >= least, confidence=found, reason=f"token probability {found:.2f}, {relation} {least:g}"
         )
 
-
-def token_probability(result: CompletionResult) -> float | None:
-    """The geometric mean of the probabilities of the answer's tokens, None where they were not told."""
-    logs = [float(entry["logprob"]) for part in result.parts for entry in part.logprobs if part.kind == "text"]
-    return math.exp(sum(logs) / len(logs)) if logs else None
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
+    def _stated(self, result: CompletionResult) -> Verdict | None:
+        least = self._accept.min_stated
+        if least is None:
+            return None
+        found = stated(result.text)
+        if found is None:
+            return Verdict(accepted=False, confidence=None, reason="the answer states no confidence")
+        relation = "at least" if found >= least else "below"
+        return Verdict(found >= least, found, f"it states {found:.2f}, {relation} {least:g}")

@@ -1,0 +1,106 @@
+"""How much routing saves, on recorded answers of real models.
+
+    python -m load.routing_bench [--data FOLDER] [--pairs "task:cheap:strong ..."] [--target 0.99] [--seed 0] [--write]
+
+Every learned figure is of questions the policy was not calibrated on (`load.routing_measure`). Prints a table and
+writes it as JSON; `--write` draws the curves into docs/ too.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from load import recorded, report, routing_pairs, routing_report
+from load.recorded import NoData, Task
+from load.routing_measure import Measured, agreement, learned, other_domain, signal
+from load.routing_pairs import Pair
+from penstock.routing.calibration import FEWEST, Goal
+
+ROOT = Path(__file__).resolve().parent.parent
+#: recorded beside the repository, not in it: the files are others' work under their own licences
+DATA = ROOT.parent / "shared" / "data"
+
+
+def plan(tasks: dict[str, Task], pairs: list[Pair] | None, goal: Goal) -> Iterator[tuple[Any, ...]]:
+    """What is measured, as calls: (function, arguments)."""
+    for task in tasks.values():
+        mine = [pair for pair in pairs if pair.task == task.name] if pairs is not None else _default(task)
+        for pair in mine:
+            if len(pair.cheap) == 2:
+                yield agreement, task, pair, goal
+                continue
+            if len(task.ids) < 2 * FEWEST:
+                continue
+            yield learned, task, pair, goal
+            model = task.models[pair.cheap[0]]
+            if model.has_text:
+                yield learned, task, pair, _seeing(goal)
+            for name in sorted({name for given in model.signals for name, value in given.items() if value is not None}):
+                yield signal, task, pair, name, goal
+    if pairs is None:
+        for source in tasks.values():
+            for other in tasks.values():
+                if {recorded.WEAK, recorded.STRONG} <= source.models.keys() & other.models.keys() and source != other:
+                    pair = Pair(other.name, (recorded.WEAK,), recorded.STRONG)
+                    yield other_domain, source, other, pair, goal
+
+
+def run(calls: list[tuple[Any, ...]], processes: int) -> list[Measured]:
+    """Make the calls, some at a time, and tell of each as it ends."""
+    found = []
+    with ProcessPoolExecutor(processes) as pool:
+        waiting = [pool.submit(*call) for call in calls]
+        for number, answer in enumerate(waiting, 1):
+            found.append(answer.result())
+            print(f"{number}/{len(waiting)} {found[-1].pair} {found[-1].policy}", file=sys.stderr, flush=True)
+    return found
+
+
+def main() -> int:
+    """Run the bench; 2 when there is nothing to measure."""
+    options = _options()
+    goal = Goal(target=options.target, margin=options.margin, seed=options.seed)
+    try:
+        tasks = recorded.load(options.data)
+        pairs = routing_pairs.named(options.pairs, tasks) if options.pairs.strip() else None
+    except NoData as error:
+        print(error, file=sys.stderr)
+        return 2
+    calls = list(plan(tasks, pairs, goal))
+    if not calls:
+        print(f"{options.data}: no pair of models to measure", file=sys.stderr)
+        return 2
+    found = run(calls, options.processes)
+    routing_report.show(found, goal)
+    print("wrote", report.write("routing", [routing_report.row(measured) for measured in found]))
+    if options.write:
+        for path in routing_report.draw(found, ROOT / "docs" / "routing"):
+            print("wrote", path)
+    return 0
+
+
+def _default(task: Task) -> list[Pair]:
+    return [*routing_pairs.sensible(task), *routing_pairs.agreeing(task)]
+
+
+def _seeing(goal: Goal) -> Goal:
+    return Goal(True, goal.target, goal.margin, goal.folds, goal.resamples, goal.seed)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of recorded answers")
+    parser.add_argument("--pairs", default="", help="task:cheap:strong, or task:first+second:strong; several by spaces")
+    parser.add_argument("--target", type=float, default=0.99, help="share of the strong model's quality to keep")
+    parser.add_argument("--margin", type=float, default=Goal().margin, help="aimed at above the target in validation")
+    parser.add_argument("--seed", type=int, default=0, help="parts the questions otherwise")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--write", action="store_true", help="draw the curves into docs/routing/")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""How good a routing policy is on questions it has not seen, from recorded answers.
+
+Learned policies are cross-fitted: the questions are parted, and each part is judged by an artefact calibrated on the
+others alone (which splits those once more to choose its settings and threshold). Serving's own code decides.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from load.recorded import Task
+from load.routing_pairs import Pair
+from penstock.routing.artefact import Artefact
+from penstock.routing.calibration import Goal, calibrate, calibrate_part, corpus_of
+from penstock.routing.curve import Curve, Floats, Outcomes, apgr, area_under_roc, curve, resamples
+from penstock.routing.equivalence import RULES, equivalent
+
+PARTS = 4
+_RESAMPLES = 300
+#: how the answers of a kind of question are compared
+KINDS = {"gsm": "numeric", "gsm8k": "numeric", "math-l5": "numeric", "crux": "literal", "mmlu": "choice",
+         "mmlupro": "choice"}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Measured:
+    """What one policy did on one pair. Qualities and costs are shares of the strong model's."""
+
+    pair: str
+    policy: str
+    questions: int
+    figures: dict[str, Any]
+    curve: Curve | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def outcomes_of(task: Task, pair: Pair, *, paid_first: bool) -> Outcomes:
+    """What the pair gave on every question; of several cheap models the first one's answer, and the cost of all."""
+    return Outcomes(
+        task.array(pair.cheap[0], "right"),
+        task.array(pair.strong, "right"),
+        np.sum([task.array(name, "cost") for name in pair.cheap], axis=0),
+        task.array(pair.strong, "cost"),
+        paid_first,
+    )
+
+
+def learned(task: Task, pair: Pair, goal: Goal) -> Measured:
+    """A learned policy: on the prompt alone, or on the cheap answer too when the goal says so."""
+    task = task.asked((*pair.cheap, pair.strong))
+    outcomes = outcomes_of(task, pair, paid_first=goal.sees_answer)
+    exchanges = task.exchanges(pair.cheap[0] if goal.sees_answer else None)
+    corpus = corpus_of(exchanges, goal.sees_answer)
+    size = len(exchanges)
+    part = np.random.default_rng(1000 + goal.seed).permutation(size) % PARTS
+    rank, wrong = np.zeros(size), np.zeros(size)
+    escalated = np.zeros(size, dtype=np.bool_)
+    artefacts: list[Artefact] = []
+    spent = 0.0
+    for number in range(PARTS):
+        learn, judge = np.flatnonzero(part != number), np.flatnonzero(part == number)
+        artefact = calibrate_part(corpus, learn, outcomes.take(learn), goal)
+        begun = time.process_time()
+        verdicts = [artefact.decide(exchanges[n]) for n in judge.tolist()]
+        spent += time.process_time() - begun
+        # Artefacts differ in scale: what is comparable between them is the place in a part's own order.
+        rank[judge] = np.argsort(np.argsort([verdict.need for verdict in verdicts], kind="stable")) / len(judge)
+        wrong[judge] = [verdict.prediction.cheap_wrong for verdict in verdicts]
+        escalated[judge] = [verdict.escalate for verdict in verdicts]
+        artefacts.append(artefact)
+    figures = _figures(rank, escalated, outcomes, goal) | {
+        "auc_cheap_right": area_under_roc(wrong, outcomes.cheap < 0.5),
+        "score_ms": 1000 * spent / size,
+        "verdicts": [artefact.report["verdict"] for artefact in artefacts],
+        "saves_in_parts": sum(artefact.report["saves"] for artefact in artefacts),
+        "settings": [artefact.report["settings"] for artefact in artefacts],
+        "calibrated": [artefact.report["at_threshold"] for artefact in artefacts],
+    }
+    policy = "verifier" if goal.sees_answer else "content"
+    return Measured(str(pair), policy, size, figures, curve(rank, outcomes))
+
+
+def signal(task: Task, pair: Pair, name: str, goal: Goal) -> Measured:
+    """Escalation on one recorded probability alone, which needs no training; unknown counts as 0."""
+    task = task.asked((*pair.cheap, pair.strong))
+    values = np.array([given.get(name) or 0.0 for given in task.models[pair.cheap[0]].signals])
+    outcomes = outcomes_of(task, pair, paid_first=True)
+    figures = _figures(-values, None, outcomes, goal) | {
+        "auc_cheap_right": area_under_roc(-values, outcomes.cheap < 0.5)
+    }
+    return Measured(str(pair), name, len(values), figures, curve(-values, outcomes))
+
+
+def agreement(task: Task, pair: Pair, goal: Goal) -> Measured:
+    """Two cheap models must agree, by the task's own rule; nothing is learnt and no threshold is chosen."""
+    task = task.asked((*pair.cheap, pair.strong))
+    first, second = (task.models[name].verdict for name in pair.cheap)
+    agreed = np.array(
+        [
+            equivalent(RULES[KINDS.get(kind, "text")], one, other)
+            for kind, one, other in zip(task.kinds, first, second, strict=True)
+        ]
+    )
+    outcomes = outcomes_of(task, pair, paid_first=True)
+    figures = _figures((~agreed).astype(np.float64), ~agreed, outcomes, goal)
+    figures["agreed"] = float(agreed.mean())
+    figures["right_when_agreed"] = float(outcomes.cheap[agreed].mean())
+    return Measured(str(pair), "agreement", len(agreed), figures)
+
+
+def _figures(need: Floats, escalated: NDArray[np.bool_] | None, outcomes: Outcomes, goal: Goal) -> dict[str, Any]:
+    everything = np.ones(len(need), dtype=np.bool_)
+    cheap = outcomes.mixed(~everything)
+    free = Outcomes(outcomes.cheap, outcomes.strong, outcomes.cheap_cost, outcomes.strong_cost)
+    gain = (outcomes.strong - outcomes.cheap) / np.maximum(free.extra_cost, 1e-12)
+    drawn, oracle = curve(need, outcomes), curve(gain, free)
+    figures: dict[str, Any] = {
+        "accuracy": {"cheap": float(outcomes.cheap.mean()), "strong": float(outcomes.strong.mean())},
+        "cheap_only": {"quality": cheap[0], "cost": cheap[1]},
+        "read_off_curve": {
+            f"{target:.0%}": {
+                "cost": drawn.at(target)[0],
+                "strong_calls": drawn.at(target)[1],
+                "random_mix_cost": outcomes.random_cost(target),
+                "oracle_cost": oracle.at(target)[0],
+            }
+            for target in sorted({0.95, 0.99, goal.target})
+        },
+    }
+    draws = resamples(len(need), _RESAMPLES, goal.seed)
+    if outcomes.strong.sum() > outcomes.cheap.sum():
+        again = [apgr(need[draw], outcomes.take(draw)) for draw in draws
+                 if outcomes.strong[draw].sum() > outcomes.cheap[draw].sum()]  # fmt: skip
+        figures["apgr"] = apgr(need, outcomes)
+        figures["apgr_interval"] = np.quantile(again, [0.025, 0.975]).tolist()
+    if escalated is not None:
+        again_mixed = np.array([outcomes.take(draw).mixed(escalated[draw]) for draw in draws])
+        quality, cost = outcomes.mixed(escalated)
+        low, high = np.quantile(again_mixed, [0.025, 0.975], axis=0)
+        figures["as_decided"] = {
+            "quality": quality,
+            "quality_interval": [float(low[0]), float(high[0])],
+            "cost": cost,
+            "cost_interval": [float(low[1]), float(high[1])],
+            "strong_calls": float(escalated.mean()),
+            "random_mix_cost": outcomes.random_cost(quality),
+        }
+    return figures
+
+
+def other_domain(source: Task, task: Task, pair: Pair, goal: Goal) -> Measured:
+    """A policy calibrated on another task's questions and used here as serving would: it sees no label of this task."""
+    known = source.asked((*pair.cheap, pair.strong))
+    artefact = calibrate(known.exchanges(None), outcomes_of(known, pair, paid_first=False), goal)
+    task = task.asked((*pair.cheap, pair.strong))
+    outcomes = outcomes_of(task, pair, paid_first=False)
+    verdicts = [artefact.decide(exchange) for exchange in task.exchanges(None)]
+    need = np.array([verdict.need for verdict in verdicts])
+    escalated = np.array([verdict.escalate for verdict in verdicts])
+    figures = _figures(need, escalated, outcomes, goal)
+    return Measured(str(pair), f"content, learnt on {source.name}", len(need), figures, curve(need, outcomes))

@@ -1,0 +1,214 @@
+"""Learns when to ask the strong model from labelled work, and says what that saves, also when it saves nothing.
+
+Every example is validated by a model that did not learn from it (cross-fitting): the same predictions choose the
+penalty, the weights and the threshold. The threshold aims a margin above the target, since one that is read off a
+curve misses it on new work. Intervals are of 95 %, by resampling the examples.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.routing.artefact import Artefact
+from penstock.routing.curve import Curve, Floats, Outcomes, apgr, curve, resamples
+from penstock.routing.features import Exchange, features
+from penstock.routing.training import Corpus, Encoder, Places, fit_weights, learned_score
+
+PENALTIES = (4.0, 16.0)
+WEIGHS = (0.5, 0.75, 1.0)
+COST_POWERS = (0.0, 0.5, 1.0)
+#: less than this share of the strong model's cost is not called a saving, whatever the interval
+LEAST_SAVING = 0.02
+#: examples below which nothing is learnt
+FEWEST = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What to calibrate for.
+
+    `target` and `margin` are shares of the strong model's quality; `sees_answer` says that the cheap model is asked
+    first and its answer judged.
+    """
+
+    sees_answer: bool = False
+    target: float = 0.99
+    margin: float = 0.005
+    folds: int = 3
+    resamples: int = 300
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The settings that did best in validation, and what the validated predictions need under them."""
+
+    penalty: float
+    weigh_strong: float
+    cost_power: float
+    need: Floats
+
+
+def calibrate(exchanges: Sequence[Exchange], outcomes: Outcomes, goal: Goal) -> Artefact:
+    """Learn from the examples.
+
+    Raises:
+        ValueError: there are too few of them, or some lack an answer that should be judged.
+    """
+    if goal.sees_answer and any(exchange.answer is None for exchange in exchanges):
+        raise ValueError("every example needs the cheap model's answer to learn from answers")
+    corpus = corpus_of(exchanges, goal.sees_answer)
+    return calibrate_part(corpus, np.arange(len(exchanges)), outcomes, goal)
+
+
+def corpus_of(exchanges: Sequence[Exchange], sees_answer: bool) -> Corpus:
+    """The examples as a corpus, with or without the answers."""
+    plain = exchanges if sees_answer else [Exchange(exchange.prompt) for exchange in exchanges]
+    return Corpus.of([features(exchange) for exchange in plain])
+
+
+def calibrate_part(corpus: Corpus, part: Places, outcomes: Outcomes, goal: Goal) -> Artefact:
+    """As `calibrate`, from some examples of a corpus; `outcomes` are theirs."""
+    if len(part) < FEWEST:
+        raise ValueError(f"{len(part)} labelled examples are too few to learn from: at least {FEWEST}")
+    targets = _targets(outcomes)
+    choice = _choose(_cross_fit(corpus, part, targets, goal), outcomes)
+    encoder = Encoder.fit(corpus, part)
+    weights = fit_weights(encoder.rows(corpus, part), targets, choice.penalty)
+    drawn = curve(choice.need, outcomes)
+    threshold = _threshold(drawn, choice.need, goal)
+    report = _report(choice, outcomes, drawn, threshold, goal)
+    return Artefact(
+        target=goal.target,
+        threshold=threshold if report["saves"] else None,
+        weigh_strong=choice.weigh_strong,
+        cost_power=choice.cost_power,
+        score=learned_score(corpus, encoder, weights, goal.sees_answer),
+        report=report,
+    )
+
+
+def need(predictions: Floats, weigh_strong: float, cost_power: float) -> Floats:
+    """`Prediction.need` for many: one row of `OUTPUTS` each."""
+    gain = predictions[:, 0] - weigh_strong * predictions[:, 1]
+    return np.asarray(gain / np.exp(cost_power * np.minimum(predictions[:, 2], 50.0)), dtype=np.float64)
+
+
+def _targets(outcomes: Outcomes) -> Floats:
+    """A strong call that costs less than the cheap one counts as nearly free."""
+    extra = outcomes.extra_cost
+    positive = extra[extra > 0]
+    least = float(np.median(positive)) / 20 if len(positive) else 1e-9
+    return np.column_stack([1 - outcomes.cheap, 1 - outcomes.strong, np.log(np.maximum(extra, least))])
+
+
+def _cross_fit(corpus: Corpus, part: Places, targets: Floats, goal: Goal) -> dict[float, Floats]:
+    """Predictions of every example, by penalty, each by a model that has not seen it."""
+    fold = np.random.default_rng(goal.seed).permutation(len(part)) % goal.folds
+    predicted = {penalty: np.zeros_like(targets) for penalty in PENALTIES}
+    for number in range(goal.folds):
+        learn, judge = fold != number, fold == number
+        encoder = Encoder.fit(corpus, part[learn])
+        rows, others = encoder.rows(corpus, part[learn]), encoder.rows(corpus, part[judge])
+        for penalty, into in predicted.items():
+            into[judge] = fit_weights(rows, targets[learn], penalty).predict(others)
+    return predicted
+
+
+def _choose(validated: dict[float, Floats], outcomes: Outcomes) -> Choice:
+    """The settings with the greatest share of the gap recovered per cost."""
+    choices = [
+        Choice(penalty, weigh, power, need(predictions, weigh, power))
+        for penalty, predictions in validated.items()
+        for weigh in WEIGHS
+        for power in COST_POWERS
+    ]
+    if outcomes.strong.sum() <= outcomes.cheap.sum():
+        return choices[0]
+    return max(choices, key=lambda choice: apgr(choice.need, outcomes, by_cost=True))
+
+
+def _threshold(drawn: Curve, needs: Floats, goal: Goal) -> float:
+    """The least costly one whose quality in validation is the target and the margin, or the best the curve has."""
+    wanted = min(goal.target + goal.margin, float(drawn.quality.max()))
+    reached = np.flatnonzero(drawn.quality >= wanted - 1e-12)
+    escalated = int(reached[np.argmin(drawn.cost[reached])])
+    ranked = np.sort(needs)[::-1]
+    if escalated == 0:
+        return float(ranked[0]) + 1.0
+    return float(ranked[escalated - 1])
+
+
+def _report(choice: Choice, outcomes: Outcomes, drawn: Curve, threshold: float, goal: Goal) -> dict[str, Any]:
+    escalated = choice.need >= threshold
+    quality, cost = outcomes.mixed(escalated)
+    draws = resamples(len(escalated), goal.resamples, goal.seed)
+    again = [_resampled(choice.need, escalated, outcomes, draw) for draw in draws]
+    saving = outcomes.random_cost(quality) - cost
+    better = outcomes.strong.sum() > outcomes.cheap.sum()
+    interval = _interval([row["saving"] for row in again])
+    saves = bool(better and saving >= LEAST_SAVING and interval[0] > 0)
+    cheap_quality, cheap_cost = outcomes.mixed(np.zeros(len(escalated), dtype=np.bool_))
+    oracle = curve(_oracle(outcomes), outcomes).at(min(goal.target, float(drawn.quality.max())))
+    return {
+        "examples": len(escalated),
+        "saves": saves,
+        "verdict": _verdict(saves, better, saving),
+        "at_threshold": {
+            "quality": quality,
+            "quality_interval": _interval([row["quality"] for row in again]),
+            "cost": cost,
+            "cost_interval": _interval([row["cost"] for row in again]),
+            "strong_calls": float(escalated.mean()),
+        },
+        "saving_to_random_mix": saving,
+        "saving_interval": interval,
+        "apgr": apgr(choice.need, outcomes) if better else None,
+        "apgr_interval": _interval([row["apgr"] for row in again if row["apgr"] is not None]) if better else None,
+        "cheap_only": {"quality": cheap_quality, "cost": cheap_cost},
+        "strong_only": {"quality": 1.0, "cost": 1.0},
+        "random_mix": {"quality": quality, "cost": outcomes.random_cost(quality)},
+        "oracle": {"quality": goal.target, "cost": oracle[0]},
+        "settings": {
+            "penalty": choice.penalty,
+            "weigh_strong": choice.weigh_strong,
+            "cost_power": choice.cost_power,
+            "margin": goal.margin,
+        },
+    }
+
+
+def _verdict(saves: bool, better: bool, saving: float) -> str:
+    if not better:
+        return "no saving here: the strong model is no better on these examples, so use the cheap one"
+    if not saves:
+        return "no saving here: a random mix of both models is as good"
+    return f"saves {saving:.1%} of the strong model's cost beside a random mix of the same quality"
+
+
+def _resampled(
+    needs: Floats, escalated: NDArray[np.bool_], outcomes: Outcomes, draw: NDArray[np.intp]
+) -> dict[str, float | None]:
+    part = outcomes.take(draw)
+    quality, cost = part.mixed(escalated[draw])
+    better = part.strong.sum() > part.cheap.sum()
+    return {
+        "quality": quality,
+        "cost": cost,
+        "saving": part.random_cost(quality) - cost,
+        "apgr": apgr(needs[draw], part) if better else None,
+    }
+
+
+def _oracle(outcomes: Outcomes) -> Floats:
+    """Who knows both answers asks the strong model where it helps, least costly first."""
+    gain = outcomes.strong - outcomes.cheap
+    return np.asarray(gain / np.maximum(outcomes.extra_cost, 1e-12), dtype=np.float64)
+
+
+def _interval(values: Sequence[float | None]) -> list[float]:
+    low, high = np.quantile(np.array(values, dtype=np.float64), [0.025, 0.975])
+    return [float(low), float(high)]
