@@ -44,8 +44,8 @@ async def create(request: Request) -> Response:
         raise PayloadTooLarge(f"The file is larger than the limit of {limit} bytes.", param="file")
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise InvalidRequest("A file is uploaded as multipart/form-data.", param="file")
-    body = bounded(request, limit + _MULTIPART_OVERHEAD)
-    async with body.form(max_files=1, max_fields=_FORM_FIELDS) as form:
+    request = bounded(request, limit + _MULTIPART_OVERHEAD)
+    async with request.form(max_files=1, max_fields=_FORM_FIELDS) as form:
         purpose, upload = form.get("purpose"), form.get("file")
         if not isinstance(purpose, str):
             raise _missing("purpose")

@@ -15,7 +15,8 @@ _ABOUT = """\
 Models of many providers behind the interfaces of OpenAI and Anthropic; every call is a durable job.
 
 Fields that no schema names are let through to the provider. Errors come in Anthropic's envelope under `/v1/messages`,
-and wherever the header `anthropic-version` is sent; in OpenAI's everywhere else."""
+and wherever the header `anthropic-version` is sent; in OpenAI's everywhere else. Any request can end
+with 408 when it comes too slowly, and with 431 when its header is too large."""
 _PARTS = (chat, responses, batches, anthropic, jobs, webhooks, admin)
 _OPENAI, _ANTHROPIC = "OpenAIError", "AnthropicError"
 OPERATIONS = {key: value for part in _PARTS for key, value in part.OPERATIONS.items()}
