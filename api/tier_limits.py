@@ -66,7 +66,7 @@ def openai_headers(states: list[BucketState], asked: Tokens) -> dict[str, str]:
 
 
 def anthropic_headers(states: list[BucketState], asked: Tokens, now: datetime) -> dict[str, str]:
-    """Anthropic's names, with times of day (UTC). A tier's tokens are input and output together: both have that limit."""
+    """Anthropic's names, with times of day (UTC). A tier limits input and output together: each has that limit."""
     headers = {}
     for state in states:
         left, seconds = _left(state, asked)
