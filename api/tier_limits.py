@@ -12,6 +12,8 @@ from api.vendors import speaks_anthropic
 from penstock.errors import TierLimitExceeded
 from penstock.limits.buckets import BucketState, Tokens, check_size, tier_buckets
 
+_ANTHROPIC_NAMES = {"tokens": ("tokens", "input-tokens", "output-tokens")}
+
 
 async def check_tier(services: Services, request: Request, principal: Principal, tokens: int) -> None:
     """See that the tier has room for one request of so many tokens (estimated), and have its state told in headers.
@@ -64,15 +66,16 @@ def openai_headers(states: list[BucketState], asked: Tokens) -> dict[str, str]:
 
 
 def anthropic_headers(states: list[BucketState], asked: Tokens, now: datetime) -> dict[str, str]:
-    """Anthropic's names, with times of day (UTC)."""
+    """Anthropic's names, with times of day (UTC). A tier limits input and output together: each has that limit."""
     headers = {}
     for state in states:
         left, seconds = _left(state, asked)
         full = now + timedelta(seconds=math.ceil(seconds))
-        prefix = f"anthropic-ratelimit-{state.bucket.resource}-"
-        headers[prefix + "limit"] = str(state.bucket.per_minute)
-        headers[prefix + "remaining"] = str(math.floor(left))
-        headers[prefix + "reset"] = full.strftime("%Y-%m-%dT%H:%M:%SZ")
+        for name in _ANTHROPIC_NAMES.get(state.bucket.resource, (state.bucket.resource,)):
+            prefix = f"anthropic-ratelimit-{name}-"
+            headers[prefix + "limit"] = str(state.bucket.per_minute)
+            headers[prefix + "remaining"] = str(math.floor(left))
+            headers[prefix + "reset"] = full.strftime("%Y-%m-%dT%H:%M:%SZ")
     return headers
 
 

@@ -1,4 +1,4 @@
-"""Penstock as a library: one answer, one stream, one fallback, in one process without queue or database.
+"""Penstock as a library: an answer, a stream, a fallback, two vectors; in one process without queue or database.
 
     .venv/bin/python examples/library.py
 
@@ -14,7 +14,7 @@ from simulator.server import start
 
 
 async def main() -> None:
-    """Ask three times."""
+    """Ask four times."""
     async with start(SimulatorOptions(tokens_per_second=50)) as url:
         config = {
             "providers": {
@@ -48,6 +48,9 @@ async def main() -> None:
             )
             for attempt in answer.attempts:
                 print(f"{attempt.deployment}: {attempt.outcome} {attempt.error_type or ''}")
+
+            vectors = (await gateway.embed(["red apples", "green apples"], model="small")).vectors
+            print(f"{len(vectors)} vectors of {len(vectors[0])} numbers")
 
 
 if __name__ == "__main__":

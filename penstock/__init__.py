@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from penstock.gateway import CompletionResponse, CompletionStream, LLMGateway
+    from penstock.gateway import CompletionResponse, CompletionStream, EmbeddingResponse, LLMGateway
 
-__all__ = ["CompletionResponse", "CompletionStream", "LLMGateway"]
+__all__ = ["CompletionResponse", "CompletionStream", "EmbeddingResponse", "LLMGateway"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,20 +9,29 @@ Redis is given that others share. Nothing is durable: that is what the service i
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Any, Generic, Literal, Self, overload
 
-from penstock.completion import CompletionRequest, CompletionResult, PartDelta, PartStarted, ToolCall, Usage
+from penstock.completion import (
+    CompletionRequest,
+    CompletionResult,
+    EmbeddingRequest,
+    EmbeddingResult,
+    PartDelta,
+    PartStarted,
+    ToolCall,
+    Usage,
+)
 from penstock.completion.encoding import dumps
 from penstock.configuration import Config
-from penstock.dialects import openai_chat
+from penstock.dialects import openai_chat, openai_embeddings
 from penstock.errors import InvalidRequest, ProviderStreamBroken
-from penstock.execution.call import Caller, Emit, Interrupted, NextDeployment, Order
+from penstock.execution.call import Answer, Asked, Caller, Emit, Interrupted, NextDeployment, Order
 from penstock.execution.guarded import guarded
 from penstock.execution.record import CallRecord
 from penstock.guard.findings import Finding
@@ -30,7 +39,7 @@ from penstock.guard.pipeline import Guard, Screened
 from penstock.ids import new_id
 from penstock.limits.buckets import DeploymentLimits, Scope
 from penstock.limits.quota import Quota
-from penstock.providers.deployments import Deployment, Deployments
+from penstock.providers.deployments import Deployment, Deployments, Plan
 from penstock.providers.registry import make_providers
 from penstock.redis import Redis, connect
 from penstock.rules import prices
@@ -81,6 +90,26 @@ class CompletionResponse:
         return tuple(ToolCall(part.id or "", part.name or "", part.text, part.signature) for part in parts)
 
 
+@dataclass(frozen=True, slots=True)
+class EmbeddingResponse:
+    """Vectors, one for each input in the inputs' order, and what they took; see `CompletionResponse`."""
+
+    model: str
+    result: EmbeddingResult
+    cost: Decimal | None
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def vectors(self) -> tuple[Sequence[float], ...]:
+        """The vectors."""
+        return self.result.vectors
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens as the provider counted them."""
+        return self.result.usage
+
+
 class CompletionStream:
     """An answer as it is made: iterate over its parts and deltas once, then ask for the `response`.
 
@@ -128,10 +157,11 @@ _Event = PartStarted | PartDelta | None
 
 
 @dataclass(slots=True)
-class _Running:
-    """A request on its way over its deployments."""
+class _Running(Generic[Asked]):
+    """A request on its way over its deployments; `prompt` is the field that holds its prompt."""
 
-    request: CompletionRequest
+    request: Asked
+    prompt: str
     size: int
     left: list[str]
     fallback_on: frozenset[str]
@@ -140,7 +170,9 @@ class _Running:
 
 
 class LLMGateway:
-    """Completions from any configured model, in one process. Belongs to one event loop; use it with `async with`.
+    """Completions and embeddings from any configured model, in one process.
+
+    Belongs to one event loop; use it with `async with`.
 
     Args:
         config: the configuration, or what a `penstock.yaml` would hold.
@@ -234,30 +266,53 @@ class LLMGateway:
             InvalidRequest: a field cannot be used, or the guard blocks the request; `param` names the field.
             PenstockError: why the last deployment failed. A stream raises it when it is read.
         """
-        running = self._prepare(messages, model, fallback, max_tokens, options)
+        body = self._body(model, fallback, {**options, "messages": list(messages), "max_tokens": max_tokens})
+        running = self._plan(openai_chat.parse(body), body, "messages")
         if not stream:
-            return await self._run(running, None)
+            return await self._complete(running, None)
         events: asyncio.Queue[_Event] = asyncio.Queue()
-        work = asyncio.create_task(self._run(running, events.put_nowait))
+        work = asyncio.create_task(self._complete(running, events.put_nowait))
         work.add_done_callback(lambda _: events.put_nowait(None))
         return CompletionStream(work, events)
 
-    def _prepare(
+    async def embed(
         self,
-        messages: Sequence[Mapping[str, Any]],
-        model: str,
-        fallback: Sequence[str] | None,
-        max_tokens: int | None,
-        options: Mapping[str, Any],
-    ) -> _Running:
+        inputs: str | Sequence[str],
+        model: str = AUTO,
+        fallback: Sequence[str] | None = None,
+        **options: Any,
+    ) -> EmbeddingResponse:
+        """Turn texts into vectors.
+
+        Args:
+            inputs: a text, or several.
+            model: see `complete`.
+            fallback: models to ask, in this order, when that one fails. Vectors of two models do not compare.
+            options: any other field of OpenAI's embeddings, such as `dimensions`.
+
+        Raises:
+            InvalidRequest: a field cannot be used; `param` names it.
+            PenstockError: why the last deployment failed.
+        """
+        told = inputs if isinstance(inputs, str) else list(inputs)
+        body = self._body(model, fallback, {**options, "input": told})
+        running = self._plan(openai_embeddings.parse(body), body, "input")
+        await self._screen(running)
+
+        async def ask(order: Order[EmbeddingRequest], record: CallRecord) -> EmbeddingResult:
+            return await self._caller.embed(order, record)
+
+        name, result = await self._run(running, ask)
+        return EmbeddingResponse(name, result, prices.together(running.attempts), tuple(running.attempts))
+
+    def _body(self, model: str, fallback: Sequence[str] | None, fields: Mapping[str, Any]) -> dict[str, Any]:
         name = self._auto() if model == AUTO and AUTO not in self._deployments else model
-        body = {**options, "model": name, "messages": list(messages), "max_tokens": max_tokens}
-        if fallback is not None:
-            body["fallback"] = list(fallback)
-        request = openai_chat.parse(body)
-        plan = self._deployments.plan(request.model, request.fallback)
+        return {**fields, "model": name} | ({"fallback": list(fallback)} if fallback is not None else {})
+
+    def _plan(self, request: Asked, body: Mapping[str, Any], prompt: str) -> _Running[Asked]:
+        plan: Plan = self._deployments.plan(request.model, request.fallback)
         left = [plan.deployment.name, *plan.fallback]
-        return _Running(request, len(dumps(body)), left, self._deployments.fallback_on(request.model))
+        return _Running(request, prompt, len(dumps(body)), left, self._deployments.fallback_on(request.model))
 
     def _auto(self) -> str:
         names = [deployment.name for deployment in self._deployments]
@@ -265,19 +320,39 @@ class LLMGateway:
             raise InvalidRequest(f"There is no route `{AUTO}`: name one of {', '.join(names)}.", param="model")
         return names[0]
 
-    async def _run(self, running: _Running, emit: Emit | None) -> CompletionResponse:
+    async def _complete(self, running: _Running[CompletionRequest], emit: Emit | None) -> CompletionResponse:
+        screened = await self._screen(running)
+
+        async def ask(order: Order[CompletionRequest], record: CallRecord) -> CompletionResult:
+            context, most = order.deployment.context, order.deployment.max_output
+            order = replace(order, request=within_limits(order.request, context, most), mask=screened.mask)
+            return await guarded(partial(self._caller.complete, order, record), screened, record, emit)
+
+        name, result = await self._run(running, ask)
+        cost = prices.together(running.attempts)
+        return CompletionResponse(name, result, cost, tuple(running.attempts), tuple(running.findings))
+
+    async def _screen(self, running: _Running[Any]) -> Screened:
+        """What the guard lets pass of a request, which takes its place."""
         screened = await self._guard.screen(
             running.request,
             tenant=DEFAULT_TENANT,
             model=running.request.model,
-            prompt="messages",
+            prompt=running.prompt,
             on_finding=running.findings.append,
         )
+        running.request = screened.request
+        return screened
+
+    async def _run(
+        self, running: _Running[Asked], ask: Callable[[Order[Asked], CallRecord], Awaitable[Answer]]
+    ) -> tuple[str, Answer]:
+        """The deployment that answered, and its answer."""
         while True:
             deployment = self._deployments.get(running.left.pop(0))
             assert deployment is not None  # plans name configured models only
             try:
-                return await self._ask(running, screened, deployment, emit)
+                return deployment.name, await self._ask(running, deployment, ask)
             except NextDeployment as failed:
                 if not running.left:
                     raise failed.error from failed.error.__cause__
@@ -285,26 +360,24 @@ class LLMGateway:
                 raise ProviderStreamBroken(interrupted.error.message) from interrupted.error
 
     async def _ask(
-        self, running: _Running, screened: Screened, deployment: Deployment, emit: Emit | None
-    ) -> CompletionResponse:
-        request = screened.request
-        assert isinstance(request, CompletionRequest)  # what is screened stays what it is
-        require_fit(request, deployment.context)
+        self,
+        running: _Running[Asked],
+        deployment: Deployment,
+        ask: Callable[[Order[Asked], CallRecord], Awaitable[Answer]],
+    ) -> Answer:
+        require_fit(running.request, deployment.context, param=running.prompt)
         record = CallRecord(new_id(), 0)
         order = Order(
-            request=within_limits(request, deployment.context, deployment.max_output),
+            request=running.request,
             deployment=deployment,
             size=running.size,
             interactive=True,
             fallback_on=running.fallback_on if running.left else frozenset(),
-            mask=screened.mask,
         )
         try:
-            result = await guarded(partial(self._caller.complete, order, record), screened, record, emit)
+            return await ask(order, record)
         finally:
             running.attempts += record.attempts
-        cost = prices.together(running.attempts)
-        return CompletionResponse(deployment.name, result, cost, tuple(running.attempts), tuple(running.findings))
 
 
 async def _nothing_spent(scope: Scope, seconds: float) -> Spent:  # noqa: ARG001

@@ -4,6 +4,7 @@ import asyncio
 import runpy
 import sys
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,37 @@ async def test_an_answer_with_its_cost(urls: tuple[str, str]) -> None:
         assert [attempt.outcome for attempt in answer.attempts] == ["succeeded"]
         unpriced = await gateway.complete(ask("[[echo: well]]"), model="sound")
         assert (unpriced.text, unpriced.cost) == ("well", None)
+
+
+async def test_vectors_with_their_cost(urls: tuple[str, str]) -> None:
+    async with LLMGateway(config(urls)) as gateway:
+        answer = await gateway.embed(["red apples", "green apples"], model="fast", dimensions=8)
+        assert [len(vector) for vector in answer.vectors] == [8, 8]
+        assert answer.vectors[0] != answer.vectors[1]
+        assert (answer.model, answer.usage.output_tokens) == ("fast", 0)
+        assert answer.cost == Decimal(answer.usage.input_tokens) / 10**6
+        assert (await gateway.embed("red apples", model="fast", dimensions=8)).vectors == answer.vectors[:1]
+        for wrong, param in (({"inputs": []}, "input"), ({"inputs": "a", "dimensions": 0}, "dimensions")):
+            with pytest.raises(InvalidRequest) as refused:
+                await gateway.embed(model="fast", **wrong)  # type: ignore[arg-type]
+            assert refused.value.param == param
+        too_long = config(urls)["models"] | {"fast": {"provider": "one", "context": 2}}
+        async with LLMGateway(config(urls, models=too_long)) as small:
+            with pytest.raises(InvalidRequest) as refused:
+                await small.embed("a text of more than two tokens", model="fast")
+            assert refused.value.param == "input"
+        with pytest.raises(InvalidRequest, match="no embeddings"):
+            await gateway.embed("red apples", model="sound")
+
+
+async def test_vectors_of_the_next_model(urls: tuple[str, str]) -> None:
+    more = {
+        "providers": config(urls)["providers"] | {"gone": {"wire_format": "openai", "base_url": "http://127.0.0.1:9"}},
+        "models": config(urls)["models"] | {"broken": {"provider": "gone"}},
+    }
+    async with LLMGateway(config(urls, **more)) as gateway:
+        answer = await gateway.embed("red apples", model="broken", fallback=["fast"])
+        assert (answer.model, [attempt.outcome for attempt in answer.attempts]) == ("fast", ["failed", "succeeded"])
 
 
 async def test_tools(urls: tuple[str, str]) -> None:
@@ -151,6 +183,7 @@ def test_the_example_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     told = capsys.readouterr().out
     assert "tokens, $0.00" in told
     assert "large: failed ProviderUnreachable\nsmall: succeeded" in told
+    assert "2 vectors of 256 numbers" in told
 
 
 async def test_the_guard_masks_blocks_and_tells_what_it_found(urls: tuple[str, str]) -> None:

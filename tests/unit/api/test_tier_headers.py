@@ -29,3 +29,6 @@ def test_anthropic() -> None:
     )
     assert headers["anthropic-ratelimit-tokens-remaining"] == "400"
     assert headers["anthropic-ratelimit-tokens-reset"] == "2026-10-22T00:00:26Z"
+    for kind in ("input-tokens", "output-tokens"):
+        for field in ("limit", "remaining", "reset"):
+            assert headers[f"anthropic-ratelimit-{kind}-{field}"] == headers[f"anthropic-ratelimit-tokens-{field}"]
