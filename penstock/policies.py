@@ -179,6 +179,12 @@ class CacheRuleConfig(_Section):
     temperatures: Literal["zero", "any"] = "zero"
     max_age: Seconds | None = None
 
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _as_written(cls, value: Any) -> Any:
+        """YAML takes `on` and `off` for truth values."""
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
 
 class CacheConfig(_Section):
     """The exact cache: its size in each worker process and in Redis, in bytes (0: none), and how long entries live.

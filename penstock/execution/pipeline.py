@@ -179,7 +179,8 @@ class Pipeline:
 
         def on_finding(finding: Finding) -> None:
             self._tally.add("guard", finding.check, finding.kind, finding.action, amount=finding.count)
-            _log.info(
+            tell = _log.info if finding.action in {"flag", "block"} else _log.debug
+            tell(
                 "guard",
                 job=job.id.hex,
                 check=finding.check,

@@ -69,6 +69,22 @@ def test_plain_and_streamed_share_an_entry(caching: Stack):
     assert [requests(caching)[f"share {n} [[tokens: 12]]"]["calls"] for n in ("one", "two")] == [1, 1]
 
 
+def test_anthropics_dialect_has_its_own_entries_and_the_same_header(caching: Stack):
+    client = caching.anthropic_client()
+
+    def message() -> tuple[str | None, str]:
+        raw = client.messages.with_raw_response.create(
+            model="claude",
+            max_tokens=50,
+            temperature=0,
+            messages=[{"role": "user", "content": "of claude [[tokens: 9]]"}],
+        )
+        return raw.headers.get("x-penstock-cache"), raw.parse().content[0].text  # type: ignore[union-attr]
+
+    first, second = message(), message()
+    assert (first[0], second) == ("miss", ("hit", first[1]))
+
+
 def test_a_hit_costs_nothing_and_what_it_saved_is_shown(caching: Stack):
     client = caching.client()
     body = {"model": "fast", "messages": [{"role": "user", "content": "cost [[tokens: 9]]"}], "temperature": 0}

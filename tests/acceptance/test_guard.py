@@ -2,15 +2,18 @@
 
 import json
 import subprocess
+import threading
+import time
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import anthropic
 import openai
 import psycopg
 import pytest
-from acceptance.conftest import ADMIN_KEY, CONFIG, OTHER_KEY, Stack, running
+from acceptance.conftest import ADMIN_KEY, CONFIG, OTHER_KEY, Stack, free_port, running
 from acceptance.test_batches import chat_line, jsonl, lines_of, submit, wait
 
 from penstock.embedded.stack import find_running
@@ -30,10 +33,15 @@ guard:
         - {{check: deny_list, name: unsaid, terms: [forbidden], action: block}}
         - {{check: deny_list, name: hidden, terms: [embarrassing], action: redact}}
         - {{check: json_schema}}
+    asking:
+      input:
+        - {{check: hook, name: house_rules, url: "http://127.0.0.1:HOOK_PORT/check", on_failure: closed}}
   rules:
+    - {{policy: asking, models: [thinker]}}
     - {{policy: careful, tenants: [team-a]}}
     - {{policy: closed, tenants: [team-b]}}
 """
+HOOK_PORT = free_port()
 MAIL, IBAN, PHONE = "Zofia.Nowak@example.com", "DE89 3704 0044 0532 0130 00", "+49 30 901820"
 #: in two pieces, so that no scanner takes this file for a leak
 SECRET = "AKIA" + "QYLPMN5HHHFPZAM2"
@@ -43,7 +51,7 @@ SAID = LETTER.removeprefix("[[echo: ").removesuffix("]]")
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Stack]:
-    with running({}, config_text=CONFIG + GUARD) as found:
+    with running({}, config_text=CONFIG + GUARD.replace("HOOK_PORT", str(HOOK_PORT))) as found:
         yield found
 
 
@@ -212,6 +220,46 @@ def test_an_answer_must_be_of_its_schema(guarded: Stack):
         client.chat.completions.create(model="fast", messages=user('[[echo: {"n": "x"}]]'), response_format=form)
 
 
+def test_a_check_that_is_away_stops_a_waiting_client_and_lets_queued_work_wait(guarded: Stack):
+    client = guarded.client()
+    with pytest.raises(openai.InternalServerError, match="house_rules") as refused:
+        client.chat.completions.create(model="thinker", messages=user("hi"))
+    assert (refused.value.status_code, refused.value.code) == (503, "guard_unavailable")
+    batch_id = submit(
+        client, jsonl([chat_line("a", "[[echo: waited]]", "thinker"), chat_line("b", "no", "thinker")])
+    ).id
+    time.sleep(3)
+    assert client.batches.retrieve(batch_id).status == "in_progress"
+
+    class Judge(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            verdict = (
+                {"action": "block", "reason": "too short"}
+                if asked["texts"][-1]["text"] == "no"
+                else {"action": "allow"}
+            )
+            body = json.dumps(verdict).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", HOOK_PORT), Judge)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        batch = wait(client, batch_id)
+    finally:
+        server.shutdown()
+        server.server_close()
+    (good,), (bad,) = lines_of(client, batch.output_file_id), lines_of(client, batch.error_file_id)
+    assert good["response"]["body"]["choices"][0]["message"]["content"] == "waited"
+    assert "house_rules: too short" in bad["response"]["body"]["error"]["message"]
+
+
 def test_the_stored_request_is_the_tenants_own_and_nothing_else_keeps_what_was_masked(guarded: Stack):
     """Attempts, logs and metrics know kinds and counts only."""
     client = guarded.client()
@@ -229,7 +277,7 @@ def test_the_stored_request_is_the_tenants_own_and_nothing_else_keeps_what_was_m
     metrics = _metrics(guarded)
     assert 'penstock_guard_findings_total{action="redact",check="personal_data",kind="email"}' in metrics
     logs = [file.read_text(errors="replace") for file in (guarded.data / "logs").iterdir()]
-    assert any("personal_data" in log for log in logs)
+    assert any("check=secrets" in log for log in logs), "what was blocked is told, by its kind"
     for kept in (str(attempts), metrics, *logs):
         assert not any(hidden in kept for hidden in ("Zofia", "3704 0044", "901820", SECRET))
 

@@ -69,3 +69,8 @@ def test_a_wish_nobody_understands_is_refused(value: object):
 
 def test_nothing_said_is_no_wish():
     assert read_wish(None) == Wish()
+
+
+def test_yaml_takes_on_and_off_for_truth_values():
+    modes = [rule.mode for rule in CacheConfig.model_validate({"rules": [{"mode": True}, {"mode": False}]}).rules]
+    assert modes == ["on", "off"]
