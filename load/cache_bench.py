@@ -7,8 +7,8 @@ The folder holds `semcache_banking77.csv.gz` (fields `text` and `intent`; the sa
 be served). Each question in turn looks for its neighbour among the earlier misses; a hit of another intent is a wrong
 answer. All shares are of all queries. Two things are measured:
 
-- `shared`: the calibration that Penstock ships, over the whole stream. What it was taught with flatters it, so the share
-  of texts that it has seen is reported beside it.
+- `shared`: the calibration that Penstock ships, over the whole stream. What it was taught with flatters it, so the
+  share of texts that it has seen is reported beside it.
 - `own`: what `penstock calibrate-cache` makes of such a file: the texts are split by a hash into train (the turn is
   learnt), validation (the thresholds are chosen) and test (everything reported), beside plain cosines.
 """

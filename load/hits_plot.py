@@ -12,7 +12,8 @@ _TARGETS = ((0.32, 0.007), (0.50, 0.019))
 def draw(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     """One line a curve; the project's targets are crosses, and a curve should pass below and right of them."""
     out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" '
+        'font-family="sans-serif" font-size="12">',
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
     ]
     for step in range(9):

@@ -168,6 +168,8 @@ class ModelConfig(_Section):
     max_output: Positive | None = None
     quality: Amount | None = None
     limits: Limits | None = None
+    #: whether prompts are marked to be kept where the vendor wants marks and it pays (`penstock/cache/prefix.py`)
+    prompt_cache: Literal["auto", "off"] = "auto"
 
 
 class KeyConfig(_Section):

@@ -14,6 +14,7 @@ from celery import Celery
 from celery.signals import worker_shutting_down
 
 from penstock import broker, tasks
+from penstock.cache.prefix import Prefixes
 from penstock.execution.call import Caller
 from penstock.execution.pipeline import Pipeline
 from penstock.ids import new_id
@@ -97,7 +98,7 @@ class WorkerProcess:
             lane=self.lane,
             database=self._database,
             redis=self._redis,
-            pipeline=Pipeline(config, deployments, caller),
+            pipeline=Pipeline(config, deployments, caller, Prefixes(self._redis)),
             exits=Exits(commit, returns, Hops(self._database, self._redis, self._doorbell, deployments, config)),
             writer=writer,
             permits=config.worker.permits,

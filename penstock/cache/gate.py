@@ -12,48 +12,54 @@ from collections.abc import Callable
 from typing import Protocol
 
 _WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[€$£¥%]")
+
+
+def _set(*lines: str) -> frozenset[str]:
+    return frozenset(" ".join(lines).split())
+
+
+#: `one` is left out: as often a pronoun as a number
 _NUMBER_WORDS = {
-    word: str(value)
-    for value, word in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"])
-    if word != "one"  # as often a pronoun as a number
-}
-_UNITS = {
-    spelling: spellings[0]
-    for spellings in (
-        line.split()
-        for line in (
-            "€ eur euro euros", "$ usd dollar dollars", "£ gbp pound pounds", "¥ jpy yen", "% percent", "inr rupee rupees",
-            "s second seconds sec", "min minute minutes", "h hour hours", "day days", "week weeks", "month months",
-            "year years", "mm millimetre millimeter", "cm centimetre centimeter", "m metre meter metres meters",
-            "km kilometre kilometer kilometres kilometers", "mile miles", "ft foot feet", "inch inches", "g gram grams",
-            "kg kilogram kilograms kilo kilos", "lb lbs", "ml millilitre", "l litre liter litres liters", "mg milligram",
-            "celsius", "fahrenheit", "kb", "mb", "gb", "tb",
-        )
-    )
-    for spelling in spellings
+    "zero": "0", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
+    "nine": "9", "ten": "10", "eleven": "11", "twelve": "12",
 }  # fmt: skip
-_NEGATIONS = frozenset(
-    ["not", "no", "never", "without", "cannot", "none", "nobody", "nothing", "neither", "nor", "unable", "impossible", "except", "dont", "didnt", "doesnt", "isnt", "wont", "cant", "hasnt", "havent", "wasnt", "werent", "couldnt", "wouldnt", "shouldnt", "arent", "fail", "fails", "failed", "failing", "failure", "decline", "declined", "declines", "refuse", "refused", "reject", "rejected", "denied", "broken", "incorrect", "wrong", "missing", "unsuccessful", "invalid", "stuck", "blocked"]
+#: each line is one unit
+_UNITS = {
+    spelling: line.split()[0]
+    for line in (
+        "€ eur euro euros", "$ usd dollar dollars", "£ gbp pound pounds", "¥ jpy yen", "% percent", "inr rupee rupees",
+        "second seconds sec", "min minute minutes", "hour hours", "day days", "week weeks", "month months",
+        "year years", "mm millimetre millimeter", "cm centimetre centimeter", "metre meter metres meters",
+        "km kilometre kilometer kilometres kilometers", "mile miles", "ft foot feet", "inch inches", "gram grams",
+        "kg kilogram kilograms kilo kilos", "lb lbs", "ml millilitre", "litre liter litres liters", "mg milligram",
+        "celsius", "fahrenheit", "kb", "mb", "gb", "tb",
+    )
+    for spelling in line.split()
+}  # fmt: skip
+_NEGATIONS = _set(
+    "not no never without cannot none nobody nothing neither nor unable impossible except dont didnt doesnt isnt wont",
+    "cant hasnt havent wasnt werent couldnt wouldnt shouldnt arent fail fails failed failing failure decline declined",
+    "declines refuse refused reject rejected denied broken incorrect wrong missing unsuccessful invalid stuck blocked",
 )
 _QUESTIONS = (
-    ("duration", re.compile(r"\bhow (?:long|soon|fast|quickly)\b|\bwhen\b")),
+    ("time", re.compile(r"\bhow (?:long|soon|fast|quickly)\b|\bwhen\b")),
     ("amount", re.compile(r"\bhow (?:much|many)\b")),
     ("place", re.compile(r"\bwhere\b")),
     ("person", re.compile(r"\bwho(?:se|m)?\b")),
     ("reason", re.compile(r"\bwhy\b|\bhow come\b|\bwhat(?:'s| is) the reason\b")),
 )
-_OPPOSITES = {
-    word: other
-    for pair in (
-        "increase decrease", "before after", "with without", "maximum minimum", "buy sell", "open close", "enable disable",
-        "first last", "more less", "more fewer", "on off", "left right", "start stop", "add remove", "install uninstall",
-        "send receive", "incoming outgoing", "deposit withdraw", "cheap expensive", "cheapest dearest", "highest lowest",
-        "oldest newest", "lock unlock", "physical virtual", "debit credit", "above below", "import export", "encrypt decrypt",
-        "upload download", "hot cold", "safe unsafe", "safe dangerous", "legal illegal", "advantages disadvantages",
-        "male female", "best worst", "heaviest lightest", "include exclude", "ascending descending", "win lose",
-    )
-    for word, other in (pair.split(), pair.split()[::-1])
-}  # fmt: skip
+_PAIRS = (
+    "increase decrease", "before after", "with without", "maximum minimum", "buy sell", "open close", "enable disable",
+    "first last", "more less", "more fewer", "on off", "left right", "start stop", "add remove", "import export",
+    "install uninstall", "send receive", "incoming outgoing", "deposit withdraw", "cheap expensive", "highest lowest",
+    "oldest newest", "lock unlock", "physical virtual", "debit credit", "above below", "encrypt decrypt",
+    "upload download", "hot cold", "safe unsafe", "safe dangerous", "legal illegal", "advantages disadvantages",
+    "male female", "best worst", "heaviest lightest", "include exclude", "ascending descending", "win lose",
+)  # fmt: skip
+_OPPOSITES: dict[str, set[str]] = {}
+for _one, _other in map(str.split, _PAIRS):
+    _OPPOSITES.setdefault(_one, set()).add(_other)
+    _OPPOSITES.setdefault(_other, set()).add(_one)
 _LANGUAGES = {
     "en": "the is my i what how to do can you and of it a for why",
     "de": "der die das ist ich mein wie und nicht ein eine kann was für zu",
@@ -87,7 +93,9 @@ def disagreement(asked: str, stored: str) -> str | None:
             return name
     if _contradicts(first, second):
         return "opposites"
-    if first.strange_to(second) or second.strange_to(first) or first.order() != second.order():
+    if _other_language(first, second):
+        return "language"
+    if first.strange_to(second) or second.strange_to(first) or _turned_round(first, second):
         return "names"
     ours, theirs = _question_word(first), _question_word(second)
     if ours is not None and theirs is not None and ours != theirs:
@@ -107,7 +115,7 @@ class _Question:
         return not self.names <= other.known
 
     def order(self) -> tuple[str, ...]:
-        """Numbers and names in their order, told only where there are several: from A to B is not from B to A."""
+        """Names in their order, told only where there are several: from A to B is not from B to A."""
         found = tuple(word for word in self.words if word in self.names)
         return found if len(set(found)) > 1 else ()
 
@@ -123,7 +131,7 @@ def _names(text: str) -> frozenset[str]:
         before = text[:at].rstrip(" \"'(")
         if before and before[-1] not in ".?!:\n" and token not in {"I", "I'm", "I've", "I'd", "I'll"}:
             found.update(words(token))
-    return frozenset(found)
+    return frozenset(found - _UNITS.keys())
 
 
 def _numbers(question: _Question) -> tuple[str, ...]:
@@ -132,7 +140,7 @@ def _numbers(question: _Question) -> tuple[str, ...]:
 
 
 def _units(question: _Question) -> frozenset[str]:
-    return frozenset(_UNITS[word] for word in question.words if (word in _UNITS and len(word) > 1) or word in "€$£¥%")
+    return frozenset(_UNITS[word] for word in question.words if word in _UNITS)
 
 
 def _negated(question: _Question) -> bool:
@@ -158,13 +166,20 @@ def _question_word(question: _Question) -> str | None:
     return kinds[0] if len(kinds) == 1 else None
 
 
+def _turned_round(first: _Question, second: _Question) -> bool:
+    """The same words in another order around the same names: from A to B, and from B to A."""
+    return first.order() != second.order() and sorted(first.words) == sorted(second.words)
+
+
+def _other_language(first: _Question, second: _Question) -> bool:
+    ours, theirs = _language(first), _language(second)
+    return ours is not None and theirs is not None and ours != theirs
+
+
 def _contradicts(first: _Question, second: _Question) -> bool:
-    """One says what the other says the opposite of."""
-    return any(
-        _OPPOSITES[word] in second.known and word not in second.known and _OPPOSITES[word] not in first.known
-        for word in first.known
-        if word in _OPPOSITES
-    )
+    """One says what the other says the opposite of, and neither says both."""
+    ours, theirs = first.known - second.known, second.known - first.known
+    return any(other in theirs for word in ours for other in _OPPOSITES.get(word, ()))
 
 
 _FACETS: dict[str, Callable[[_Question], object]] = {

@@ -33,7 +33,8 @@ class Replayed:
 def length_bonus(asked: str, stored: str) -> float:
     """How much there is to compare: the logarithm of the words of the shorter one.
 
-    Short questions are ambiguous: at one cosine, hits of 5 words were wrong six times as often as hits of 15 (Banking77).
+    Short questions are ambiguous: at one cosine, hits of 5 words were wrong six times as often as hits of 15 words
+    (Banking77).
     """
     return math.log(max(min(len(gate.words(asked)), len(gate.words(stored)), _LONGEST), 1))
 

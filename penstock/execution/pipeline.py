@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 
 import structlog
 
-from penstock.completion import CompletionRequest, EmbeddingRequest
+from penstock.cache import prefix
+from penstock.cache.prefix import Prefixes
+from penstock.completion import CompletionRequest, CompletionResult, EmbeddingRequest
 from penstock.completion.encoding import loads
 from penstock.completion.outcome import Outcome
 from penstock.configuration import Config
@@ -39,9 +42,13 @@ class Hop(Exception):
 class Pipeline:
     """Turns claimed jobs into finished ones."""
 
-    def __init__(self, config: Config, deployments: Deployments, caller: Caller) -> None:
+    def __init__(
+        self, config: Config, deployments: Deployments, caller: Caller, prefixes: Prefixes | None = None
+    ) -> None:
+        """Without `prefixes`, prompts are sent as they came."""
         self._deployments = deployments
         self._caller = caller
+        self._prefixes = prefixes
         #: a fleet has few tiers and many tenants; those at work are remembered
         self._tier: Callable[[str, str], tuple[TokenBucket, ...]] = lru_cache(maxsize=10_000)(
             lambda tenant, tier: tier_buckets(config, tenant, tier)
@@ -79,9 +86,18 @@ class Pipeline:
             orders = [self._order(job, call, deployment, len(calls)) for call in calls]
             if len(orders) > 1:
                 return Outcome(result=await complete_each(self._caller, orders, record))
-            return Outcome(result=await self._caller.complete(orders[0], record, emit))
+            return Outcome(result=await self._complete(job, orders[0], record, emit))
         except NextDeployment as failed:
             raise self.next_hop(job, failed.error) from failed
+
+    async def _complete(
+        self, job: ClaimedJob, order: Order[CompletionRequest], record: CallRecord, emit: Emit | None
+    ) -> CompletionResult:
+        if self._prefixes is None or not prefix.pays(order.deployment, order.size):
+            return await self._caller.complete(order, record, emit)
+        waits = job.batch_id is not None
+        async with self._prefixes.helping(order.request, job.deployment, waits=waits) as request:
+            return await self._caller.complete(replace(order, request=request), record, emit)
 
     def _order(self, job: ClaimedJob, request: Asked, deployment: Deployment, calls: int = 1) -> Order[Asked]:
         """The order for one of the job's `calls`."""
