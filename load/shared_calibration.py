@@ -11,6 +11,7 @@ has more hits at the same thresholds.
 
 import argparse
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,10 +62,12 @@ def _clinc(path: Path, encoder: SentenceEncoder, keep: Path | None) -> tuple[Lab
     by_intent: dict[str, list[str]] = {}
     for text, intent in json.loads(path.read_text())["train"]:
         by_intent.setdefault(intent, []).append(text)
+    chance = random.Random(1)
+    drawn = {intent: chance.sample(texts, _EACH) for intent, texts in by_intent.items()}
     found = []
     for half in (0, 1):
         intents = sorted(by_intent)[half::2]
-        rows = [(text, intent) for intent in intents for text in sorted(by_intent[intent])[:_EACH]]
+        rows = [(text, intent) for intent in intents for text in drawn[intent]]
         texts, labels = [text for text, _ in rows], [intent for _, intent in rows]
         found.append(Labelled(texts, labels, embed(encoder, texts, keep)))
     return found[0], found[1]

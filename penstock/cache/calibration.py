@@ -25,7 +25,7 @@ LENGTH_WEIGHT = 0.08
 LEVELS = {"safe": 0.007, "balanced": 0.019}
 #: share of that which a choice on a validation set may use up: what is chosen on one sample is exceeded on the next
 _MARGIN = 0.7
-_STEP = 0.005
+_STEP = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def choose(
     replay: Callable[[float, Sequence[int]], Replayed], orders: Sequence[Sequence[int]], most_wrong: float
 ) -> float:
     """The lowest threshold at which no order of the stream, nor any threshold above, gives more wrong answers."""
-    threshold = 1.6
+    threshold = 1.3
     while threshold > 0:
         lower = round(threshold - _STEP, 4)
         if max(replay(lower, order).wrong for order in orders) > most_wrong:
