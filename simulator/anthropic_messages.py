@@ -3,6 +3,7 @@
 A model that was told to think thinks first, and seals it; a thought that comes back must be sealed as it was.
 """
 
+import time
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
@@ -11,6 +12,7 @@ import orjson
 
 from simulator import fields, tokens
 from simulator.answers import Answer, answer_choices, prose
+from simulator.prompt_cache import PromptCache, prefixes_of
 from simulator.question import Question, Transcript
 from simulator.refusal import RefusalError
 from simulator.streaming import sse
@@ -74,6 +76,7 @@ def _read(body: dict[str, Any], headers: Mapping[str, str], limit: int | None) -
         stream=fields.boolean(body, "stream"),
         user=fields.maybe_string(metadata, "user_id"),
         directives=transcript.directives(),
+        prefixes=prefixes_of(body),
     )
     _read_tools(question)
     _read_format(question)
@@ -168,8 +171,10 @@ def count_reply(question: Question, _call: Call) -> Reply:
     return Reply(0, body=orjson.dumps({"input_tokens": question.input_tokens}))
 
 
-def reply(question: Question, call: Call) -> Reply:
-    """The vendor's answer."""
+def reply(question: Question, call: Call, cache: PromptCache | None = None) -> Reply:
+    """The vendor's answer. Without a `cache`, nothing is kept from call to call."""
+    if cache is not None:
+        question.cache_use = cache.use(question.prefixes, call.began, time.perf_counter())
     answer = answer_choices(question, call.options.answer_tokens, call.options.seed)[0]
     thoughts = _thoughts(question)
     spent = answer.tokens + _THOUGHT_TOKENS * len(thoughts)
@@ -208,11 +213,12 @@ def _message(question: Question, call: Call) -> dict[str, Any]:
 
 
 def _usage(question: Question, output_tokens: int) -> dict[str, Any]:
+    use = question.cache_use
     return {
-        "input_tokens": question.input_tokens,
+        "input_tokens": max(0, question.input_tokens - use.read - use.written),
         "output_tokens": output_tokens,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 0,
+        "cache_creation_input_tokens": use.written,
+        "cache_read_input_tokens": use.read,
         "service_tier": "standard",
     }
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ import orjson
 from simulator import anthropic_messages
 from simulator.limits import BucketState, LimitHit
 from simulator.openai_fields import bearer
+from simulator.prompt_cache import PromptCache
 from simulator.refusal import RefusalError
 from simulator.streaming import sse
 from simulator.vendor import Endpoint
@@ -45,15 +47,14 @@ class AnthropicWire:
     """See `simulator.vendor.Vendor`."""
 
     overload_status = 529
-    endpoints: tuple[Endpoint, ...] = (
-        Endpoint("/v1/messages", anthropic_messages.read, anthropic_messages.reply, _error_frame),
-        Endpoint(
-            "/v1/messages/count_tokens",
-            anthropic_messages.read_count,
-            anthropic_messages.count_reply,
-            metered=False,
-        ),
-    )
+
+    def __init__(self) -> None:
+        reply = partial(anthropic_messages.reply, cache=PromptCache())
+        count = anthropic_messages.count_reply
+        self.endpoints: tuple[Endpoint, ...] = (
+            Endpoint("/v1/messages", anthropic_messages.read, reply, _error_frame),
+            Endpoint("/v1/messages/count_tokens", anthropic_messages.read_count, count, metered=False),
+        )
 
     def authorise(self, headers: Mapping[str, str], api_key: str) -> None:
         """The key comes as `x-api-key` or as a bearer token."""

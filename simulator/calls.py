@@ -143,7 +143,7 @@ class CallHandler:
                 provider.quota.settle(reply.output_tokens)
                 response, whole = self._plain(reply, call), True
             if whole:
-                ledger.done(record, question.input_tokens, reply.output_tokens)
+                ledger.done(record, question.input_tokens, reply.output_tokens, question.cache_use)
             return response
 
     async def _outage(self, request: web.Request) -> None:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulator.prompt_cache import CacheUse
+
 _PROMPT_KEPT = 120
 
 
@@ -34,6 +36,9 @@ class Ledger:
     in_flight: int = 0
     in_flight_peak: int = 0
     input_tokens: int = 0
+    #: of these, those read from the prompt cache and those written to it
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
     output_tokens: int = 0
     first_at: float | None = None
     last_at: float | None = None
@@ -74,12 +79,14 @@ class Ledger:
         finally:
             self.in_flight -= 1
 
-    def done(self, record: RequestRecord, input_tokens: int, output_tokens: int) -> None:
+    def done(self, record: RequestRecord, input_tokens: int, output_tokens: int, cache: CacheUse) -> None:
         """A call was answered in full."""
         record.succeeded += 1
         self.succeeded += 1
         self.by_status[200] += 1
         self.input_tokens += input_tokens
+        self.cache_read_tokens += cache.read
+        self.cache_write_tokens += cache.written
         self.output_tokens += output_tokens
 
     def clear(self) -> None:

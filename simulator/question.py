@@ -6,6 +6,7 @@ from typing import Any
 
 from simulator import tokens
 from simulator.directives import NONE, Directives, parse
+from simulator.prompt_cache import CacheUse, Prefix
 from simulator.refusal import RefusalError
 
 
@@ -33,6 +34,9 @@ class Question:
     directives: Directives = NONE
     #: what legacy completions and embeddings were given
     inputs: list[str] = field(default_factory=list)
+    #: the beginnings of the prompt that may be cached, and what of it was read from the cache or written to it
+    prefixes: list[Prefix] = field(default_factory=list)
+    cache_use: CacheUse = field(default_factory=CacheUse)
 
 
 class Transcript:

@@ -15,9 +15,11 @@ from celery.signals import worker_shutting_down
 
 from penstock import broker, tasks
 from penstock.cache.exact import CONNECTIONS
+from penstock.cache.prefix import Prefixes
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Caller
 from penstock.execution.pipeline import Pipeline
+from penstock.execution.prefixed import PrefixedCaller
 from penstock.execution.tally import Tally
 from penstock.guard.pipeline import Guard
 from penstock.ids import new_id
@@ -96,7 +98,9 @@ class WorkerProcess:
         self._guard = Guard(config.guard)
         self._tally = Tally(self._redis)
         self._cache_redis = connect(self.settings.redis_url, size=CONNECTIONS)
-        answers = CachedCaller(caller, self._cache_redis, config.cache, self._tally)
+        answers = CachedCaller(
+            PrefixedCaller(caller, Prefixes(self._redis)), self._cache_redis, config.cache, self._tally
+        )
         writer = StreamWriter(self._redis, self.worker_id)
         returns = Returns(self._database, self.worker_id)
         self._doorbell = broker.Doorbell(broker.make_app(self.settings.broker_url, list(config.providers)))

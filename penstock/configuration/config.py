@@ -169,6 +169,8 @@ class ModelConfig(Section):
     max_output: Positive | None = None
     quality: Amount | None = None
     limits: Limits | None = None
+    #: whether prompts are marked to be kept where the vendor wants marks and it pays (`penstock/cache/prefix.py`)
+    prompt_cache: Literal["auto", "off"] = "auto"
 
 
 class KeyConfig(Section):

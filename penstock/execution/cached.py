@@ -8,8 +8,9 @@ from penstock.cache.key import cache_key
 from penstock.cache.policy import CachePolicy
 from penstock.completion import CompletionRequest, CompletionResult
 from penstock.errors import PenstockError
-from penstock.execution.call import Caller, Emit, NextDeployment, Order
+from penstock.execution.call import Emit, NextDeployment, Order
 from penstock.execution.guarded import replay
+from penstock.execution.prefixed import PrefixedCaller
 from penstock.execution.record import CallRecord
 from penstock.execution.tally import Tally
 from penstock.guard.masks import unmasked
@@ -23,7 +24,7 @@ _WHOLE = frozenset({"stop", "length", "tool_calls", "stop_sequence"})
 class CachedCaller:
     """A `Caller` that pays for an answer once. `redis` is a client of its own, of `exact.CONNECTIONS` connections."""
 
-    def __init__(self, caller: Caller, redis: Redis, config: CacheConfig, tally: Tally) -> None:
+    def __init__(self, caller: PrefixedCaller, redis: Redis, config: CacheConfig, tally: Tally) -> None:
         self._caller = caller
         self._config = config
         self._tally = tally

@@ -169,6 +169,7 @@ models:
   mirror: {{provider: mirror}}
   fast: {{provider: sim-openai, price: {{input: 1, output: 2}}, context: 4000}}
   claude: {{provider: sim-anthropic, price: {{input: 3, output: 15}}, context: 200000}}
+  claude-kept: {{provider: sim-anthropic, price: {{input: 3, cached_input: 0.3, cache_write: 3.75, output: 15}}}}
   unpriced: {{provider: sim-openai, upstream_model: of-unknown-price}}
 keys:
   - {{key: {key}, tenant: team-a}}

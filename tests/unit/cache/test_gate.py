@@ -1,0 +1,41 @@
+"""What keeps the answer to one question from being served for another that reads almost alike."""
+
+import pytest
+
+from penstock.cache.gate import disagreement
+
+
+@pytest.mark.parametrize(
+    ("asked", "stored", "check"),
+    [
+        ("Is it allowed to park here?", "Is it not allowed to park here?", "negation"),
+        ("Can I travel with a dog?", "Can't I travel with a dog?", "negation"),
+        ("What is 15% of 80?", "What is 25% of 80?", "numbers"),
+        ("Convert 10 kg to pounds", "Convert 10 km to pounds", "units"),
+        ("How much is a ticket to Paris?", "How much is a ticket to London?", "names"),
+        ("How do I get from Paris to London?", "How do I get from London to Paris?", "names"),
+        ("Where was she born?", "When was she born?", "question"),
+        ("Why was my card charged?", "Where was my card charged?", "question"),
+        ("How do I enable roaming?", "How do I disable roaming?", "opposites"),
+        ("What happens before a vote?", "What happens after a vote?", "opposites"),
+        ("Where is the station?", "Где находится станция?", "script"),
+        ("Wie ist der Wechselkurs und was kann ich tun?", "What is the exchange rate and what can I do?", "language"),
+    ],
+)
+def test_what_differs_is_told_apart(asked: str, stored: str, check: str) -> None:
+    assert disagreement(asked, stored) == disagreement(stored, asked) == check
+
+
+@pytest.mark.parametrize(
+    ("asked", "stored"),
+    [
+        ("How do I reset my password?", "how can I reset my password"),
+        ("I'd like to order two tickets", "Please let me order 2 tickets"),
+        ("Is my payment failing?", "My payment was not successful"),
+        ("What is the price in EUR?", "What's the price in euros?"),
+        ("Tell me about Berlin", "tell me something about berlin"),
+        ("What does it cost to send 1,000 letters?", "Cost to send 1000 letters?"),
+    ],
+)
+def test_a_paraphrase_passes(asked: str, stored: str) -> None:
+    assert disagreement(asked, stored) is None
