@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import roles, up, user
+from cli import calibrate, roles, up, user
 from cli.demo.run import demo
 from penstock.startup import run_role
 
@@ -18,6 +18,8 @@ app.command()(up.up)
 for role in (roles.api, roles.worker, roles.dispatcher, roles.flower, roles.migrate, roles.simulate):
     app.command()(role)
 for command in (user.submit, user.watch, user.results, user.cancel):
+    app.command()(command)
+for command in (calibrate.calibrate_cache, calibrate.cache_shadow):
     app.command()(command)
 app.add_typer(user.keys_app, name="keys")
 app.command()(demo)

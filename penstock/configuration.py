@@ -3,6 +3,7 @@
 import re
 from datetime import date
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
@@ -272,6 +273,36 @@ class RetriesConfig(_Section):
     interactive: LaneRetries = LaneRetries(max_attempts=3, max_seconds=120)
 
 
+class SemanticConfig(_Section):
+    """Answers served for other questions of the same meaning, for the models and routes named in `models` only.
+
+    `serve` gives out stored answers; `shadow` asks the provider all the same and notes what would have been served.
+    Vectors come from a local sentence encoder (`encoder_folder`) or from a configured model (`embedding_model`), and
+    the thresholds from `calibration`, a file of `penstock calibrate-cache`; all-MiniLM-L6-v2 has one built in.
+    """
+
+    models: dict[str, Literal["serve", "shadow"]] = {}
+    encoder_folder: Path | None = None
+    embedding_model: str | None = None
+    calibration: Path | None = None
+    level: str = "safe"
+    ttl_seconds: Seconds = 24 * 3600.0
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "SemanticConfig":
+        if self.models and (self.encoder_folder is None) is (self.embedding_model is None):
+            raise ValueError("needs one of `encoder_folder` and `embedding_model`")
+        if self.embedding_model is not None and self.calibration is None:
+            raise ValueError("`embedding_model` needs a `calibration`: a threshold holds for one encoder only")
+        return self
+
+
+class CacheConfig(_Section):
+    """What is kept so that it need not be paid for again."""
+
+    semantic: SemanticConfig = SemanticConfig()
+
+
 class WorkerConfig(_Section):
     """How much one worker process takes on."""
 
@@ -302,6 +333,7 @@ class Config(_Section):
     retries: RetriesConfig = RetriesConfig()
     keys: list[KeyConfig] = []
     webhooks: WebhooksConfig = WebhooksConfig()
+    cache: CacheConfig = CacheConfig()
     worker: WorkerConfig = WorkerConfig()
     batches: BatchesConfig = BatchesConfig()
 
@@ -330,4 +362,14 @@ class Config(_Section):
             for index, step in enumerate(route.steps):
                 if step not in self.models:
                     raise ValueError(f"routes.{name}.steps[{index}]: there is no model `{step}`")
+        return self
+
+    @model_validator(mode="after")
+    def _references_of_the_cache(self) -> "Config":
+        semantic = self.cache.semantic
+        for name in semantic.models:
+            if name not in self.models and name not in self.routes:
+                raise ValueError(f"cache.semantic.models: there is no model or route `{name}`")
+        if semantic.embedding_model is not None and semantic.embedding_model not in self.models:
+            raise ValueError(f"cache.semantic.embedding_model: there is no model `{semantic.embedding_model}`")
         return self

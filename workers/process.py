@@ -16,7 +16,9 @@ from celery.signals import worker_shutting_down
 from penstock import broker, tasks
 from penstock.cache.prefix import Prefixes
 from penstock.execution.call import Caller
+from penstock.execution.kept_prompts import PromptKeeper
 from penstock.execution.pipeline import Pipeline
+from penstock.execution.steps import Completes
 from penstock.ids import new_id
 from penstock.limits.buckets import DeploymentLimits
 from penstock.limits.quota import Quota
@@ -98,7 +100,7 @@ class WorkerProcess:
             lane=self.lane,
             database=self._database,
             redis=self._redis,
-            pipeline=Pipeline(config, deployments, caller, Prefixes(self._redis)),
+            pipeline=Pipeline(config, deployments, caller, await self._answers(caller, deployments)),
             exits=Exits(commit, returns, Hops(self._database, self._redis, self._doorbell, deployments, config)),
             writer=writer,
             permits=config.worker.permits,
@@ -108,6 +110,17 @@ class WorkerProcess:
         hearing = orders.listen(self._redis, self.runtime, self._quota)
         for work in (writer.run(), commit.run(), returns.run(), hearing, self.runtime.beat(self._heart)):
             self._background.append(tasks.essential(work))
+
+    async def _answers(self, caller: Caller, deployments: Deployments) -> Completes:
+        """The caller with the steps before it."""
+        keeper = PromptKeeper(caller, Prefixes(self._redis))
+        semantic = self.settings.config.cache.semantic
+        if not semantic.models:
+            return keeper
+        # Only who wants this cache needs its extra (`penstock[semantic]`).
+        from penstock.execution.semantic import standing_before
+
+        return await standing_before(keeper, caller, semantic, deployments, self._database)
 
     async def _finalize(self, batch_ids: frozenset[UUID]) -> None:
         for batch_id in batch_ids:

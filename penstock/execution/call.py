@@ -92,6 +92,8 @@ class CallRecord:
     attempts: list[Attempt] = field(default_factory=list)
     builder: ResultBuilder = field(default_factory=ResultBuilder)
     emitted: bool = False
+    #: which cache gave the answer, None where none did
+    cached: str | None = None
     #: when the first chunk of the present attempt came (monotonic clock)
     first: float | None = None
 
@@ -114,8 +116,9 @@ class CallRecord:
 class Order(Generic[Asked]):
     """One answer to be had from one deployment.
 
-    `size` is the request's length in bytes, `tier` what its tenant's tier draws from, `age` the seconds since the job
-    was accepted. `fallback_on` names the failures after which another deployment is asked; empty when there is none.
+    `size` is the request's length in bytes, `tier` what the tier of its `tenant` draws from, `age` the seconds since
+    the job was accepted. `fallback_on` names the failures after which another deployment is asked; empty when there is
+    none.
     """
 
     request: Asked
@@ -125,6 +128,7 @@ class Order(Generic[Asked]):
     age: float = 0.0
     tier: tuple[TokenBucket, ...] = ()
     fallback_on: frozenset[str] = frozenset()
+    tenant: str = ""
 
 
 class Caller:

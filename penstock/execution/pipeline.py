@@ -2,14 +2,11 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 
 import structlog
 
-from penstock.cache import prefix
-from penstock.cache.prefix import Prefixes
-from penstock.completion import CompletionRequest, CompletionResult, EmbeddingRequest
+from penstock.completion import CompletionRequest, EmbeddingRequest
 from penstock.completion.encoding import loads
 from penstock.completion.outcome import Outcome
 from penstock.configuration import Config
@@ -17,8 +14,18 @@ from penstock.dialects import openai_responses, registry
 from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
 from penstock.errors import ModelNotFound, PenstockError, ProviderCircuitOpen, error_to_json
-from penstock.execution.call import Asked, Caller, CallRecord, Deferred, Emit, Interrupted, NextDeployment, Order
+from penstock.execution.call import (
+    Asked,
+    Caller,
+    CallRecord,
+    Deferred,
+    Emit,
+    Interrupted,
+    NextDeployment,
+    Order,
+)
 from penstock.execution.prompts import complete_each
+from penstock.execution.steps import Completes
 from penstock.ids import public_id
 from penstock.limits.buckets import TokenBucket, tier_buckets
 from penstock.providers.deployments import Deployment, Deployments
@@ -43,12 +50,12 @@ class Pipeline:
     """Turns claimed jobs into finished ones."""
 
     def __init__(
-        self, config: Config, deployments: Deployments, caller: Caller, prefixes: Prefixes | None = None
+        self, config: Config, deployments: Deployments, caller: Caller, answers: Completes | None = None
     ) -> None:
-        """Without `prefixes`, prompts are sent as they came."""
+        """`answers` is the caller with what stands before it; `caller` alone is asked for embeddings."""
         self._deployments = deployments
         self._caller = caller
-        self._prefixes = prefixes
+        self._answers = answers or caller
         #: a fleet has few tiers and many tenants; those at work are remembered
         self._tier: Callable[[str, str], tuple[TokenBucket, ...]] = lru_cache(maxsize=10_000)(
             lambda tenant, tier: tier_buckets(config, tenant, tier)
@@ -86,18 +93,9 @@ class Pipeline:
             orders = [self._order(job, call, deployment, len(calls)) for call in calls]
             if len(orders) > 1:
                 return Outcome(result=await complete_each(self._caller, orders, record))
-            return Outcome(result=await self._complete(job, orders[0], record, emit))
+            return Outcome(result=await self._answers.complete(orders[0], record, emit))
         except NextDeployment as failed:
             raise self.next_hop(job, failed.error) from failed
-
-    async def _complete(
-        self, job: ClaimedJob, order: Order[CompletionRequest], record: CallRecord, emit: Emit | None
-    ) -> CompletionResult:
-        if self._prefixes is None or not prefix.pays(order.deployment, order.size):
-            return await self._caller.complete(order, record, emit)
-        waits = job.batch_id is not None
-        async with self._prefixes.helping(order.request, job.deployment, waits=waits) as request:
-            return await self._caller.complete(replace(order, request=request), record, emit)
 
     def _order(self, job: ClaimedJob, request: Asked, deployment: Deployment, calls: int = 1) -> Order[Asked]:
         """The order for one of the job's `calls`."""
@@ -109,6 +107,7 @@ class Pipeline:
             age=max(time.time() - job.created_at.timestamp(), 0.0),
             tier=self._tier(job.tenant_id, job.tier),
             fallback_on=self._deployments.fallback_on(job.model) if job.fallback else frozenset(),
+            tenant=job.tenant_id,
         )
 
     def next_hop(self, job: ClaimedJob, error: PenstockError) -> Exception:

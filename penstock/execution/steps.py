@@ -1,0 +1,16 @@
+"""The steps that may answer an order in the caller's place, or change what it is asked."""
+
+from typing import Protocol
+
+from penstock.completion import CompletionRequest, CompletionResult
+from penstock.execution.call import CallRecord, Emit, Order
+
+
+class Completes(Protocol):
+    """The caller, or a step before it."""
+
+    async def complete(
+        self, order: Order[CompletionRequest], record: CallRecord, emit: Emit | None
+    ) -> CompletionResult:
+        """See `Caller.complete`."""
+        ...
