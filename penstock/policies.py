@@ -1,6 +1,7 @@
 """What the sections `guard` and `cache` of `penstock.yaml` may hold: one class per section, defaults included."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -186,6 +187,30 @@ class CacheRuleConfig(_Section):
         return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
+class SemanticConfig(_Section):
+    """Answers served for other questions of the same meaning, for the models and routes named in `models` only.
+
+    `serve` gives out stored answers; `shadow` asks the provider all the same and notes what would have been served.
+    Vectors come from a local sentence encoder (`encoder_folder`) or from a configured model (`embedding_model`), and
+    the thresholds from `calibration`, a file of `penstock calibrate-cache`; all-MiniLM-L6-v2 has one built in.
+    """
+
+    models: dict[str, Literal["serve", "shadow"]] = {}
+    encoder_folder: Path | None = None
+    embedding_model: str | None = None
+    calibration: Path | None = None
+    level: str = "safe"
+    ttl_seconds: Seconds = 24 * 3600.0
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "SemanticConfig":
+        if self.models and (self.encoder_folder is None) is (self.embedding_model is None):
+            raise ValueError("needs one of `encoder_folder` and `embedding_model`")
+        if self.embedding_model is not None and self.calibration is None:
+            raise ValueError("`embedding_model` needs a `calibration`: a threshold holds for one encoder only")
+        return self
+
+
 class CacheConfig(_Section):
     """The exact cache: its size in each worker process and in Redis, in bytes (0: none), and how long entries live.
 
@@ -198,3 +223,4 @@ class CacheConfig(_Section):
     max_entry_bytes: Positive = 1_000_000
     coalesce: bool = True
     rules: list[CacheRuleConfig] = []
+    semantic: SemanticConfig = SemanticConfig()

@@ -18,8 +18,9 @@ from penstock.cache.exact import CONNECTIONS
 from penstock.cache.prefix import Prefixes
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Caller
+from penstock.execution.kept_prompts import PromptKeeper
 from penstock.execution.pipeline import Pipeline
-from penstock.execution.prefixed import PrefixedCaller
+from penstock.execution.steps import Completes
 from penstock.execution.tally import Tally
 from penstock.guard.pipeline import Guard
 from penstock.ids import new_id
@@ -98,9 +99,8 @@ class WorkerProcess:
         self._guard = Guard(config.guard)
         self._tally = Tally(self._redis)
         self._cache_redis = connect(self.settings.redis_url, size=CONNECTIONS)
-        answers = CachedCaller(
-            PrefixedCaller(caller, Prefixes(self._redis)), self._cache_redis, config.cache, self._tally
-        )
+        before = await self._answers(caller, deployments)
+        answers = CachedCaller(before, self._cache_redis, config.cache, self._tally)
         writer = StreamWriter(self._redis, self.worker_id)
         returns = Returns(self._database, self.worker_id)
         self._doorbell = broker.Doorbell(broker.make_app(self.settings.broker_url, list(config.providers)))
@@ -120,6 +120,17 @@ class WorkerProcess:
         beating = self.runtime.beat(self._heart)
         for work in (writer.run(), commit.run(), returns.run(), self._tally.run(), hearing, beating):
             self._background.append(tasks.essential(work))
+
+    async def _answers(self, caller: Caller, deployments: Deployments) -> Completes:
+        """The caller with the steps before it."""
+        keeper = PromptKeeper(caller, Prefixes(self._redis))
+        semantic = self.settings.config.cache.semantic
+        if not semantic.models:
+            return keeper
+        # Only who wants this cache needs its extra (`penstock[semantic]`).
+        from penstock.execution.semantic import standing_before
+
+        return await standing_before(keeper, caller, semantic, deployments, self._database)
 
     async def _finalize(self, batch_ids: frozenset[UUID]) -> None:
         for batch_id in batch_ids:

@@ -309,15 +309,15 @@ class Config(Section):
     guard: GuardConfig = GuardConfig()
     http: HttpConfig = HttpConfig()
 
+    retention: RetentionConfig = RetentionConfig()
+    cache: CacheConfig = CacheConfig()
+
     def secrets(self) -> Iterator[str]:
         """Every secret in it."""
         for provider in self.providers.values():
             yield from provider.secrets()
         yield from (row.key.get_secret_value() for row in self.keys)
         yield from (endpoint.secret.get_secret_value() for endpoint in self.webhooks.endpoints)
-
-    retention: RetentionConfig = RetentionConfig()
-    cache: CacheConfig = CacheConfig()
 
     @field_validator("tiers")
     @classmethod
@@ -370,4 +370,14 @@ class Config(Section):
             for name in models:
                 if name not in self.models and name not in self.routes:
                     raise ValueError(f"{where}.models: there is no model or route `{name}`")
+        return self
+
+    @model_validator(mode="after")
+    def _references_of_the_cache(self) -> "Config":
+        semantic = self.cache.semantic
+        for name in semantic.models:
+            if name not in self.models and name not in self.routes:
+                raise ValueError(f"cache.semantic.models: there is no model or route `{name}`")
+        if semantic.embedding_model is not None and semantic.embedding_model not in self.models:
+            raise ValueError(f"cache.semantic.embedding_model: there is no model `{semantic.embedding_model}`")
         return self

@@ -10,8 +10,8 @@ from penstock.completion import CompletionRequest, CompletionResult
 from penstock.errors import PenstockError
 from penstock.execution.call import Emit, NextDeployment, Order
 from penstock.execution.guarded import replay
-from penstock.execution.prefixed import PrefixedCaller
 from penstock.execution.record import CallRecord
+from penstock.execution.steps import Completes
 from penstock.execution.tally import Tally
 from penstock.guard.masks import unmasked
 from penstock.policies import CacheConfig
@@ -24,7 +24,7 @@ _WHOLE = frozenset({"stop", "length", "tool_calls", "stop_sequence"})
 class CachedCaller:
     """A `Caller` that pays for an answer once. `redis` is a client of its own, of `exact.CONNECTIONS` connections."""
 
-    def __init__(self, caller: PrefixedCaller, redis: Redis, config: CacheConfig, tally: Tally) -> None:
+    def __init__(self, caller: Completes, redis: Redis, config: CacheConfig, tally: Tally) -> None:
         self._caller = caller
         self._config = config
         self._tally = tally
@@ -88,7 +88,8 @@ class CachedCaller:
             await self._flights.leave(turn, None, passing=True)
             raise
         entry = None
-        if policy.writes and result.finish_reasons and _WHOLE.issuperset(result.finish_reasons):
+        made = record.cached == "miss"  # and not found by its meaning: that is kept as what it is
+        if made and policy.writes and result.finish_reasons and _WHOLE.issuperset(result.finish_reasons):
             data = Entry(result, time.time(), record.attempts[-1].cost).to_bytes()
             entry = data if len(data) <= self._config.max_entry_bytes else None
         await self._flights.leave(turn, entry, passing=False)

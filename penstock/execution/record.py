@@ -13,7 +13,7 @@ from penstock.rules.estimates import plain_input
 from penstock.store.finish import Attempt
 
 #: what the cache came to, where no call was made for this job
-HITS = frozenset({"hit", "coalesced"})
+HITS = frozenset({"hit", "coalesced", "semantic"})
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class CallRecord:
     """What one job's calls came to; filled while they happen, so that a cancelled job's share is known too.
 
     `failures` are the failed attempts at the present deployment that count, those of earlier claims included. `cached`
-    says what the cache came to: `hit`, `coalesced`, `miss`; None where it was not asked.
+    says what the cache came to: `hit`, `coalesced`, `semantic`, `miss`; None where it was not asked.
     """
 
     job_id: UUID

@@ -68,6 +68,7 @@ REQUEST = st.builds(
     top_k=st.one_of(st.none(), st.integers(1, 2)),
     n=st.integers(1, 2),
     stop=st.lists(WORD, max_size=2).map(tuple),
+    names_stop=st.booleans(),
     seed=st.one_of(st.none(), st.integers(0, 1)),
     presence_penalty=NUMBER,
     frequency_penalty=NUMBER,

@@ -1,0 +1,108 @@
+"""Answers for questions of the same meaning: what is compared, and what decides.
+
+Only the last user turn is compared, and only where everything else of the request is equal: model, system prompt,
+earlier turns, tools, parameters. Only whole, successful answers to the same tenant enter, so nobody can place an answer
+for others. A near question must pass the gate (`gate`) before its answer is served.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.cache import gate
+from penstock.cache.calibration import Calibration
+from penstock.cache.gate import Judge
+from penstock.cache.replay import NEIGHBOURS, length_bonus
+from penstock.completion import CompletionRequest, CompletionResult, Message, Text
+from penstock.completion.outcome import Outcome
+from penstock.store import semantic_answers as store
+from penstock.store.database import Database
+from penstock.store.semantic_answers import Place
+
+#: a longer turn is a document rather than a question, and its vector says little
+LONGEST_QUESTION = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question with its place and its vector, as it is searched and stored."""
+
+    place: Place
+    question: str
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A stored answer that may be served: the question it was given to, and the score."""
+
+    question: str
+    score: float
+    result: CompletionResult
+
+
+def question_of(request: CompletionRequest) -> str | None:
+    """The text that is compared: of the last turn, if that is a user's and plain text; None: not for this cache."""
+    if request.n != 1 or request.others or request.logprobs or not request.messages:
+        return None
+    last = request.messages[-1]
+    if last.role != "user" or not all(isinstance(part, Text) for part in last.parts):
+        return None
+    return last.text if last.text.strip() and len(last.text) <= LONGEST_QUESTION else None
+
+
+def place_of(request: CompletionRequest, tenant: str, encoder: str) -> Place:
+    """Where its answer belongs: everything but the last question decides, and not who the end user is."""
+    rest = replace(request, messages=(*request.messages[:-1], Message("user", ())), user=None)
+    scope = hashlib.blake2b(repr(rest).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return Place(tenant, scope, request.model, encoder)
+
+
+class SemanticCache:
+    """Finds and keeps answers; `judge` is asked last, where there is one."""
+
+    def __init__(
+        self, database: Database, calibration: Calibration, *, level: str, ttl: float, judge: Judge | None = None
+    ) -> None:
+        """`level` names one of the calibration's thresholds; `ttl` is in seconds."""
+        self._database = database
+        self._calibration = calibration
+        self._threshold = calibration.thresholds[level]
+        self._ttl = ttl
+        self._judge = judge
+
+    def asked(self, request: CompletionRequest, question: str, tenant: str, vector: Sequence[float]) -> Asked:
+        """A question as it is searched; `vector` comes from the encoder that the calibration is for."""
+        raw = np.asarray([vector], np.float32)
+        return Asked(place_of(request, tenant, self._calibration.encoder), question, self._calibration.turn(raw)[0])
+
+    async def look_up(self, asked: Asked) -> Hit | None:
+        """The nearest stored answer that is near enough and passes the gate."""
+        found = await store.nearest(self._database, asked.place, asked.vector.tolist(), limit=NEIGHBOURS)
+        weight = self._calibration.length_weight
+        scored = [(one.cosine + weight * length_bonus(asked.question, one.question), one) for one in found]
+        for score, one in sorted(scored, key=lambda pair: -pair[0]):
+            if score < self._threshold:
+                break
+            if gate.disagreement(asked.question, one.question) is not None:
+                continue
+            if self._judge is not None and not await self._judge.same(asked.question, one.question):
+                continue
+            result = Outcome.from_bytes(one.body).result
+            if result is not None:
+                return Hit(one.question, score, result)
+        return None
+
+    async def remember(self, asked: Asked, result: CompletionResult) -> None:
+        """Keep an answer, if it is a whole one in words."""
+        if result.finish_reasons == ("stop",) and all(part.kind in {"text", "reasoning"} for part in result.parts):
+            body = Outcome(result=result).to_bytes()
+            await store.add(self._database, asked.place, asked.question, asked.vector.tolist(), body, ttl=self._ttl)
+
+    async def note(self, asked: Asked, hit: Hit, agreement: float) -> None:
+        """Keep what would have been served, and how alike that was to the real answer (a cosine)."""
+        shadow = store.Shadow(asked.question, hit.question, hit.score, agreement)
+        await store.note_shadow(self._database, asked.place, shadow)
