@@ -25,7 +25,7 @@ from workers.outlook import Outlook, Pace, Pool
 
 #: of jobs that go before all others of their tenant, whatever priority these were given
 URGENT = -1000
-#: a look reads every unfinished row: so many times its duration passes before the next one
+#: so many times the duration of a look passes before the next one
 _REST = 20
 #: means are over so many calls of the last so many seconds
 _CALLS, _CALLS_SECONDS = 200, 300.0
@@ -50,9 +50,14 @@ class Forecasts:
         self._paces: defaultdict[str, Pace] = defaultdict(Pace)
         self._last: dict[tuple[UUID, str], int] = {}
 
+    async def look_and_rest(self) -> None:
+        """As `look`, and then nothing for much longer than that took: it reads every unfinished row."""
+        began = time.monotonic()
+        await self.look()
+        await asyncio.sleep((time.monotonic() - began) * _REST)
+
     async def look(self) -> None:
         """Make and keep a forecast of every open batch, and hurry those that need it."""
-        began = time.monotonic()
         batches = await forecasts.open_batches(self._database)
         if not batches:
             self._paces.clear()
@@ -66,7 +71,6 @@ class Forecasts:
             if seconds is not None or batch.estimated:
                 estimates.append(Estimate(batch.id, seconds))
         await forecasts.save(self._database, estimates)
-        await asyncio.sleep((time.monotonic() - began) * _REST)
 
     async def _forecast(self, outlook: Outlook, batch: OpenBatch) -> float | None:
         """Seconds until a batch is done; where it helps it is hurried, and counts as first from then on."""

@@ -88,7 +88,7 @@ async def serve(settings: Settings) -> None:
         dispatching.run(dispatcher, wake, leading),
         every(1.0, leading, sweeps.tend_batches),
         every(1.0, leading, sweeps.stop_jobs),
-        every(2.0, leading, forecasts.look),
+        every(2.0, leading, forecasts.look_and_rest),
         every(2.0, leading, sweeps.find_lost_rings),
         every(2.0, leading, sweeps.find_dead_workers),
         every(10.0, leading, sweeps.wake_flows),
