@@ -124,6 +124,21 @@ class Stack:
     webhooks: Receiver
     flower_url: str
     log: Path
+    environment: dict[str, str]
+
+    def stop(self) -> int:
+        """Stop Penstock as Ctrl-C does, and give its exit status; the simulators stay."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def restart(self) -> None:
+        """Stop Penstock, and start it again as it was started, over the same data."""
+        assert self.stop() == 0
+        with self.log.open("a") as output:
+            self.process = subprocess.Popen(
+                self.process.args, cwd=ROOT, env=self.environment, stdout=output, stderr=subprocess.STDOUT, text=True
+            )
+        wait_until_ready(self.url, self.process, self.log)
 
     def client(self, key: str = KEY, **options: Any) -> openai.OpenAI:
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, **{"max_retries": 0, "timeout": 60} | options)
@@ -227,23 +242,23 @@ def running(servers_environment: dict[str, str], *, workers: int = 2, config_tex
             process = subprocess.Popen(
                 [*command, *arguments], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True
             )
-        url = f"http://127.0.0.1:{port}"
+        stack = Stack(
+            url=f"http://127.0.0.1:{port}",
+            data=folder / "data",
+            process=process,
+            openai_wire=openai_wire,
+            anthropic_wire=anthropic_wire,
+            mirror=mirror,
+            webhooks=receiver,
+            flower_url=f"http://127.0.0.1:{flower}",
+            log=log,
+            environment=environment,
+        )
         try:
-            wait_until_ready(url, process, log)
-            yield Stack(
-                url=url,
-                data=folder / "data",
-                process=process,
-                openai_wire=openai_wire,
-                anthropic_wire=anthropic_wire,
-                mirror=mirror,
-                webhooks=receiver,
-                flower_url=f"http://127.0.0.1:{flower}",
-                log=log,
-            )
+            wait_until_ready(stack.url, process, log)
+            yield stack
         finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            stack.stop()
             openai_wire.stop()
             anthropic_wire.stop()
             shutil.rmtree(folder, ignore_errors=True)
