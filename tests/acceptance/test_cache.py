@@ -76,7 +76,7 @@ def test_anthropics_dialect_has_its_own_entries_and_the_same_header(caching: Sta
         raw = client.messages.with_raw_response.create(
             model="claude",
             max_tokens=50,
-            temperature=0,
+            extra_body={"temperature": 0},
             messages=[{"role": "user", "content": "of claude [[tokens: 9]]"}],
         )
         return raw.headers.get("x-penstock-cache"), raw.parse().content[0].text  # type: ignore[union-attr]
