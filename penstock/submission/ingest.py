@@ -101,31 +101,31 @@ class Ingest:
             limit = self._config.batches.max_file_bytes
             return [LineError("file_too_large", f"The file is larger than the limit of {limit} bytes.")], 0
         errors: list[LineError] = []
-        digests = array("Q")
+        digests = _Digests()
         async for line in self._read(batch, lease):
             if isinstance(line, LineError):
                 errors.append(line)
                 if len(errors) >= MAX_ERRORS:
                     break
             else:
-                digests.append(_digest(line.custom_id))
-        if not errors and not digests:
+                digests.add(_digest(line.custom_id))
+        if not errors and not digests.count:
             return [LineError("empty_file", "The file holds no request.")], 0
         limit = self._config.batches.max_requests
-        if len(digests) > limit:
-            return [LineError("too_many_requests", f"The file holds {len(digests)} requests; the limit is {limit}.")], 0
+        if digests.count > limit:
+            message = f"The file holds {digests.count} requests; the limit is {limit}."
+            return [LineError("too_many_requests", message)], 0
         errors += await self._repetitions(batch, lease, digests)
         errors.sort(key=lambda error: error.line or 0)
-        return errors[:MAX_ERRORS], len(digests)
+        return errors[:MAX_ERRORS], digests.count
 
     async def _too_large(self, batch: Batch) -> bool:
         size = await files.size(self._database, batch.input_file_id)
         return size > self._config.batches.max_file_bytes
 
-    async def _repetitions(self, batch: Batch, lease: "_Lease", digests: "array[int]") -> list[LineError]:
+    async def _repetitions(self, batch: Batch, lease: "_Lease", digests: "_Digests") -> list[LineError]:
         """Lines that repeat a custom_id. Eight bytes a line find the candidates; their texts are compared."""
-        ordered = sorted(digests)
-        twice = {one for one, other in itertools.pairwise(ordered) if one == other}
+        twice = await digests.repeated()
         if not twice:
             return []
         seen: set[str] = set()
@@ -258,6 +258,26 @@ def _refused(page: list[RefusedLine]) -> list[RefusedJob]:
 class _AnyModel(Container[str]):
     def __contains__(self, _: object) -> bool:
         return True
+
+
+class _Digests:
+    """64-bit digests in eight bytes each, apart by their first byte: none of the parts is sorted for long."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._parts = [array("Q") for _ in range(256)]
+
+    def add(self, digest: int) -> None:
+        self._parts[digest >> 56].append(digest)
+        self.count += 1
+
+    async def repeated(self) -> set[int]:
+        """Those that are there more than once. Others get their turn meanwhile."""
+        found: set[int] = set()
+        for part in self._parts:
+            found |= {one for one, other in itertools.pairwise(sorted(part)) if one == other}
+            await asyncio.sleep(0)
+        return found
 
 
 class _Lease:
