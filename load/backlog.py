@@ -155,9 +155,9 @@ def executed(folder: Path, lines: int) -> dict[str, Any]:
 
 
 def thousand(folder: Path, count: int) -> dict[str, Any]:
-    """So many batches open at once: a provider that takes 30 s keeps them so while they are made."""
+    """So many batches open at once: a provider that takes 90 s keeps them so while they are made."""
     found: dict[str, Any] = {"batches": count}
-    with provider(30_000.0) as target:
+    with provider(90_000.0) as target:
         config = bench_config(target.url, {"permits": 2 * count})
         with Penstock(folder, config, workers=1) as penstock, MemoryWatch(penstock.pid, folder / "data") as memory:
             client = client_of(penstock)

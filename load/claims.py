@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import orjson
 import psutil
 
+from load.engine import input_file
 from load.memory import MB
 from penstock import broker
 from penstock.configuration import Config
@@ -32,16 +34,30 @@ SLICE = 100
 #: no deployment's name: the dispatcher leaves such jobs alone
 _POOL = "claims-bench"
 _TENANT = "default"
+#: as long as those of the measured files
+_BODY = orjson.dumps(orjson.loads(input_file(1, "claims"))["body"])
 
 
 def _rows(flow_id: int, count: int, pool: str, tenant: str) -> list[NewJob]:
     return [
         NewJob(
             id=job_id, tenant_id=tenant, dialect="openai.chat", model=pool, lane="bulk", flow_id=flow_id,
-            deployment=pool, tokens=100, body=b'{"model":"x","messages":[]}',
+            deployment=pool, tokens=100, body=_BODY,
         )
         for job_id in new_ids(count)
     ]  # fmt: skip
+
+
+async def _flow(database: Database, pool: str, tenant: str) -> int:
+    row = await database.fetch_one(
+        """
+        INSERT INTO flows (pool, lane, tenant_id, active) VALUES (%(pool)s, 'bulk', %(tenant)s, false)
+        ON CONFLICT (pool, lane, tenant_id) DO UPDATE SET pool = excluded.pool RETURNING id
+        """,
+        {"pool": pool, "tenant": tenant},
+    )
+    assert row is not None  # INSERT … RETURNING of one row
+    return int(row["id"])
 
 
 async def _insert(database: Database, rows: list[NewJob]) -> None:
@@ -88,10 +104,12 @@ class Claims:
     async def measure(self, count: int, times: int) -> dict[str, float]:
         """Take and claim `count` jobs of a flow of their own, so often; never more than these are pending in it."""
         async with self._database() as database:
-            flow_id = await flows.ensure(database, _POOL, "bulk", _TENANT, 1.0)
+            flow_id = await _flow(database, _POOL, _TENANT)
             took = _Took()
             for _ in range(times):
                 await _insert(database, _rows(flow_id, count, _POOL, _TENANT))
+                # a backlog is older than the last checkpoint: the first change of each page logs it whole
+                await database.execute("CHECKPOINT")
                 ids, worker = await self._take(database, _POOL, count, took)
                 assert len(ids) == count
                 await database.execute(
@@ -211,5 +229,5 @@ async def _fill(database: Database, pool: str, count: int, each: int) -> None:
         await tenants.ensure_tenants(database, dict.fromkeys(names, "unlimited"))
         rows: list[NewJob] = []
         for name in names:
-            rows += _rows(await flows.ensure(database, pool, "bulk", name, 1.0), each, pool, name)
+            rows += _rows(await _flow(database, pool, name), each, pool, name)
         await _insert(database, rows)

@@ -63,8 +63,9 @@ def make_app(broker_url: str, providers: Sequence[str]) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        # a Redis that is full, or a replica for a moment, refuses commands: without this the worker ends for it
-        broker_channel_error_retry=True,
+        # a Redis that is full, or a replica for a moment, refuses commands: without this the worker ends for it. What
+        # RabbitMQ refuses, such as a queue of another kind, no waiting cures
+        broker_channel_error_retry=broker_url.startswith("redis"),
         broker_transport_options=_transport_options(broker_url),
         # a sender must not hang on a frozen broker: a ring that fails is found by the sweep
         broker_connection_timeout=_SECONDS,
