@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,13 +13,18 @@ import structlog
 from pydantic import SecretStr
 
 from penstock.embedded.stack import Urls, as_broker, find_running
-from penstock.errors import ConfigError, PenstockError
+from penstock.errors import ConfigError, PenstockError, Unavailable
 from penstock.settings import DEFAULT_DATA, Settings, config_path, environment, load_config
 from penstock.store.schema import require_current
 from penstock.webhooks.secrets import SecretKeys
 
 #: in the data folder, where `penstock up` keeps what `PENSTOCK_SECRET_KEY` does not say
 SECRET_KEY_FILE = "secret_key"  # noqa: S105 - a name
+#: for so long a role that starts waits for a database that does not answer
+_DATABASE_SECONDS = 60.0
+_DATABASE_POLL = 1.0
+
+_log = structlog.get_logger()
 
 
 def configure_logs(*, verbose: bool = False) -> None:
@@ -51,11 +57,12 @@ def role_settings(config: Path | None = None, data: Path | None = None, *, check
 
     Raises:
         ConfigError: the configuration is wrong, no server is known, or its schema is not this code's.
+        Unavailable: the database did not answer for a minute.
     """
     parsed = load_config(config_path(config))
     urls = server_urls(data)
     if check_schema:
-        require_current(urls.database)
+        _wait_for_schema(urls.database)
     admin_key = environment("PENSTOCK_ADMIN_KEY")
     return Settings(
         config=parsed,
@@ -65,6 +72,20 @@ def role_settings(config: Path | None = None, data: Path | None = None, *, check
         admin_key=SecretStr(admin_key) if admin_key else None,
         secret_keys=secret_keys(),
     )
+
+
+def _wait_for_schema(database_url: str) -> None:
+    """Check the schema as soon as the database answers: a role that starts while it is restarted waits for it."""
+    deadline = time.monotonic() + _DATABASE_SECONDS
+    while True:
+        try:
+            require_current(database_url)
+            return
+        except Unavailable as error:
+            if time.monotonic() > deadline:
+                raise
+            _log.warning("waiting for the database", error=error.message[:200])
+            time.sleep(_DATABASE_POLL)
 
 
 def secret_keys() -> tuple[SecretStr, ...]:
