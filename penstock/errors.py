@@ -15,6 +15,7 @@
     ├── Unavailable  503           a part of Penstock is away; ask again
     ├── JobCancelled               somebody asked for it
     ├── JobExpired                 its completion window closed
+    ├── StreamLost                 its worker was lost after a part of its answer had been read
     └── ProviderError  502         an upstream call failed
         ├── ProviderRejected       the provider refused the request (its own 4xx is passed on)
         │   └── ProviderContentRefused   for its content
@@ -155,6 +156,15 @@ class JobExpired(PenstockError):
 
     status = 504
     code = "expired"
+
+
+class StreamLost(PenstockError):
+    """The worker was lost after a part of the answer had been read: another answer must not be glued to it."""
+
+    code = "stream_lost"
+
+    def __init__(self) -> None:
+        super().__init__("The worker of this response was lost after a part of its answer had been read. Ask again.")
 
 
 class ProviderError(PenstockError):

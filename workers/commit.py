@@ -91,12 +91,24 @@ class GroupCommit:
             await self._split(group, attempts, error)
             return
         missing = {w.job.id: w.job.epoch for w in group if w.job.id not in finish.ended}
-        mine = await store.ended_as_mine(self._database, self._worker_id, missing) if missing else frozenset()
+        mine = await self._ended_before(missing) if missing else frozenset()
         for waiting in group:
             if not waiting.done.done():
                 waiting.done.set_result(waiting.job.id in finish.ended or waiting.job.id in mine)
         if finish.finished_batches:
-            await self._batches_done(finish.finished_batches)
+            try:
+                await self._batches_done(finish.finished_batches)
+            except Unavailable as error:
+                _log.warning("commit: batches are left to the sweep to finalise", error=str(error)[:200])
+
+    async def _ended_before(self, epochs: dict[UUID, int]) -> frozenset[UUID]:
+        """Which of these an earlier statement ended whose answer was lost; asked until it is answered."""
+        while True:
+            try:
+                return await store.ended_as_mine(self._database, self._worker_id, epochs)
+            except Unavailable as error:
+                _log.warning("commit: the database is away, trying again", error=str(error)[:200], jobs=len(epochs))
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def _finish(self, group: list[_Waiting], attempts: list[Attempt]) -> Finish:
         """Send the same statement until it is answered: rows that ended meanwhile do not change."""

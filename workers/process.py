@@ -104,9 +104,12 @@ class WorkerProcess:
             worker_id=self.worker_id,
         )
         self.ingest = Ingest(self._database, self._redis, deployments, config)
+        await self.runtime.register(self._heart)
         hearing = orders.listen(self._redis, self.runtime, self._quota)
         for work in (writer.run(), commit.run(), returns.run(), hearing, self.runtime.beat(self._heart)):
-            self._background.append(self.loop.create_task(work))
+            part = self.loop.create_task(work)
+            part.add_done_callback(_end_with)
+            self._background.append(part)
 
     async def _finalize(self, batch_ids: frozenset[UUID]) -> None:
         for batch_id in batch_ids:
@@ -122,6 +125,13 @@ class WorkerProcess:
         await self._database.close()
         await self._heart.close()
         self._doorbell.close()
+
+
+def _end_with(part: asyncio.Task[None]) -> None:
+    """A worker that lost a part of its engine would hold its jobs for ever while its heart beats: it ends instead."""
+    if not part.cancelled() and (failure := part.exception()) is not None:
+        _log.critical("a part of this worker failed; it ends", exc_info=failure)
+        os._exit(1)
 
 
 def add_tasks(app: Celery, process: WorkerProcess) -> None:
