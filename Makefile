@@ -14,7 +14,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
            --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-external bench lint lock clean
+.PHONY: help demo test test-external bench chaos lint lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test-external: $(HAS_DEV) ## Run the tests against your servers: PENSTOCK_TEST_D
 
 bench: $(HAS_DEV) ## Measure what a job costs on this machine
 	@$(BIN)/python -m load.bench $(ARGS)
+
+chaos: $(HAS_DEV) ## Kill at random for a quarter of an hour and see that nothing is lost (ARGS=--help)
+	@$(BIN)/python -m load.chaos $(ARGS)
 
 lint: $(HAS_DEV) ## Check style, types and the walls between rooms
 	@$(BIN)/ruff check

@@ -107,6 +107,12 @@ class Penstock:
     ) -> None:
         self._stop()
 
+    @property
+    def pid(self) -> int:
+        """The process of `penstock up`."""
+        assert self._process is not None
+        return self._process.pid
+
     def snapshot(self) -> cpu.Snapshot:
         """CPU used so far, by group.
 
