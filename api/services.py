@@ -1,11 +1,15 @@
 """What every route needs: made when the process starts, closed when it ends."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import structlog
+
 from penstock import broker, tasks
 from penstock.broker import Doorbell
+from penstock.errors import Unavailable
 from penstock.limits.breakers import Breakers
 from penstock.limits.quota import Quota
 from penstock.limits.truth import SpentBy
@@ -20,6 +24,8 @@ from penstock.webhooks import ManagedWebhooks, SecretKeys
 
 #: the tenant of the admin key and of keys that name none
 DEFAULT_TENANT = "default"
+
+_log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -38,6 +44,17 @@ class Services:
     webhooks: ManagedWebhooks
 
 
+async def _ensure_tenants(database: Database, tiers: dict[str, str]) -> None:
+    """As soon as the database answers: an API that starts while it is restarted waits for it."""
+    while True:
+        try:
+            await tenants.ensure_tenants(database, tiers)
+            return
+        except Unavailable as error:
+            _log.warning("waiting for the database", error=error.message)
+            await asyncio.sleep(1.0)
+
+
 @contextlib.asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Connect everything, and close it in the end."""
@@ -51,7 +68,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     quota = Quota(redis, SpentBy(database, deployments.upstreams()))
     listening = tasks.essential(reader.run())
     tiers = {DEFAULT_TENANT: "unlimited", **{key.tenant: key.tier for key in config.keys}}
-    await tenants.ensure_tenants(database, tiers)
+    await _ensure_tenants(database, tiers)
     try:
         yield Services(
             settings=settings,

@@ -40,9 +40,9 @@ def provider(*options: str) -> Iterator[str]:
         yield url
 
 
-def stats(url: str) -> dict[str, Any]:
-    """What the provider has seen."""
-    with urllib.request.urlopen(f"{url}/_sim/stats", timeout=10) as answer:
+def stats(url: str, *, detail: bool = False) -> dict[str, Any]:
+    """What the provider has seen; with `detail` also every request."""
+    with urllib.request.urlopen(f"{url}/_sim/stats?detail={int(detail)}", timeout=60) as answer:
         found: dict[str, Any] = orjson.loads(answer.read())
         return found
 

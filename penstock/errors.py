@@ -18,6 +18,7 @@
     │   └── GuardUnavailable       a check of the guard has no verdict
     ├── JobCancelled               somebody asked for it
     ├── JobExpired                 its completion window closed
+    ├── StreamLost                 its worker was lost after a part of its answer had been read
     └── ProviderError  502         an upstream call failed
         ├── ProviderRejected       the provider refused the request (its own 4xx is passed on)
         │   └── ProviderContentRefused   for its content
@@ -177,6 +178,15 @@ class JobExpired(PenstockError):
 
     status = 504
     code = "expired"
+
+
+class StreamLost(PenstockError):
+    """The worker was lost after a part of the answer had been read: another answer must not be glued to it."""
+
+    code = "stream_lost"
+
+    def __init__(self) -> None:
+        super().__init__("The worker of this response was lost after a part of its answer had been read. Ask again.")
 
 
 class ProviderError(PenstockError):

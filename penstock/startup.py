@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ import structlog
 from pydantic import SecretStr
 
 from penstock.embedded.stack import Urls, as_broker, find_running
-from penstock.errors import ConfigError, PenstockError
+from penstock.errors import ConfigError, PenstockError, Unavailable
 from penstock.redaction import Redactor
 from penstock.settings import DEFAULT_DATA, Settings, config_path, environment, load_config
 from penstock.store.schema import require_current
@@ -23,6 +24,11 @@ from penstock.webhooks.secrets import SecretKeys
 
 #: in the data folder, where `penstock up` keeps what `PENSTOCK_SECRET_KEY` does not say
 SECRET_KEY_FILE = "secret_key"  # noqa: S105 - a name
+#: for so long a role that starts waits for a database that does not answer
+_DATABASE_SECONDS = 60.0
+_DATABASE_POLL = 1.0
+
+_log = structlog.get_logger()
 
 
 #: one for everything this process writes; it learns the secrets of the settings when they are read
@@ -79,11 +85,12 @@ def role_settings(config: Path | None = None, data: Path | None = None, *, check
 
     Raises:
         ConfigError: the configuration is wrong, no server is known, or its schema is not this code's.
+        Unavailable: the database did not answer for a minute.
     """
     parsed = load_config(config_path(config))
     urls = server_urls(data)
     if check_schema:
-        require_current(urls.database)
+        _wait_for_schema(urls.database)
     admin_key = environment("PENSTOCK_ADMIN_KEY")
     settings = Settings(
         config=parsed,
@@ -95,6 +102,20 @@ def role_settings(config: Path | None = None, data: Path | None = None, *, check
     )
     _redactor.learn(settings.secrets())
     return settings
+
+
+def _wait_for_schema(database_url: str) -> None:
+    """Check the schema as soon as the database answers: a role that starts while it is restarted waits for it."""
+    deadline = time.monotonic() + _DATABASE_SECONDS
+    while True:
+        try:
+            require_current(database_url)
+            return
+        except Unavailable as error:
+            if time.monotonic() > deadline:
+                raise
+            _log.warning("waiting for the database", error=error.message[:200])
+            time.sleep(_DATABASE_POLL)
 
 
 def secret_keys() -> tuple[SecretStr, ...]:

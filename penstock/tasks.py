@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 from collections.abc import Coroutine
 from typing import Any
 
@@ -29,9 +28,10 @@ async def end(*tasks: "asyncio.Future[Any]") -> None:
 
 
 def essential(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-    """Start work that goes on until it is cancelled; an error in it ends the process in good order (SIGTERM).
+    """Start work that goes on until it is cancelled; an error in it ends the process at once.
 
-    A process whose reader or group commit has died looks alive and does nothing: its supervisor starts a new one.
+    A process whose reader or group commit has died looks alive and does nothing. What it held is found as after any
+    kill, and its supervisor starts a new one; an orderly end would wait for what will not come.
     """
     task = asyncio.get_running_loop().create_task(work)
     task.add_done_callback(_end_process)
@@ -41,4 +41,4 @@ def essential(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
 def _end_process(task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.critical("work that this process needs has failed; the process ends", exc_info=error)
-        os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(70)

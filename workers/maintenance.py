@@ -30,10 +30,12 @@ from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.submission.doorbells import order_stop
 from penstock.submission.finalize import finalize_batch
+from workers.lost_streams import end_read_streams
 
 #: a worker is dead when this process saw the same heartbeat for so long, on several looks that succeeded
-DEAD_SECONDS = 12.0
-LOST_RING_SECONDS = 10.0
+DEAD_SECONDS = 10.0
+#: a job with a client waiting is claimed at once, or its doorbell was in the hands of a worker that died
+LOST_RING_SECONDS = {"bulk": 10.0, "interactive": 3.0}
 _PAGE = 1000
 #: rows removed by one statement, and chunks of files, which are megabytes
 _PRUNE, _PRUNE_CHUNKS = 500, 50
@@ -105,8 +107,8 @@ class Maintenance:
     async def find_lost_rings(self) -> None:
         """Put jobs back whose doorbell nobody answered, where the queue is empty: otherwise rings would multiply."""
         for deployment in self.deployments:
-            for lane in ("bulk", "interactive"):
-                lost = await backlog.lost_rings(self.database, deployment.name, lane, LOST_RING_SECONDS, _PAGE)
+            for lane, seconds in LOST_RING_SECONDS.items():
+                lost = await backlog.lost_rings(self.database, deployment.name, lane, seconds, _PAGE)
                 if lost and not await self.doorbell.depth(queue_name(lane, deployment.provider)):
                     _log.warning("doorbells were lost, ringing again", deployment=deployment.name, jobs=len(lost))
                     await jobs.hand_back(self.database, None, lost)
@@ -128,6 +130,10 @@ class Maintenance:
         self._pulses = pulses
         dead = await workers.stopped_with_work(self.database, 100)
         if dead:
+            for worker_id in dead:
+                lost = await end_read_streams(self.database, self.redis, worker_id, _PAGE)
+                if lost:
+                    _log.warning("responses that were read in part ended with their worker", jobs=lost)
             recovered = await backlog.recover(self.database, dead, _PAGE, self.config.worker.max_recoveries)
             ended = await backlog.end_stuck(self.database, dead, self.config.worker.max_recoveries, _PAGE)
             _log.warning("jobs of dead workers", recovered=recovered, ended=ended)

@@ -116,6 +116,7 @@ class WorkerProcess:
             worker_id=self.worker_id,
         )
         self.ingest = Ingest(self._database, self._redis, deployments, config)
+        await self.runtime.register(self._heart)
         hearing = orders.listen(self._redis, self.runtime, self._quota)
         beating = self.runtime.beat(self._heart)
         for work in (writer.run(), commit.run(), returns.run(), self._tally.run(), hearing, beating):

@@ -21,12 +21,12 @@ class Returns:
     def __init__(self, database: Database, worker_id: UUID) -> None:
         self._database = database
         self._worker_id = worker_id
-        self._waiting: dict[UUID, int] = {}
+        self._waiting: dict[UUID, tuple[int, int]] = {}
         self._wake = asyncio.Event()
 
-    def add(self, job_id: UUID, failures: int) -> None:
+    def add(self, job_id: UUID, epoch: int, failures: int) -> None:
         """Give a running job back, with its failed attempts that count; committed within some milliseconds."""
-        self._waiting[job_id] = failures
+        self._waiting[job_id] = (epoch, failures)
         self._wake.set()
 
     async def run(self) -> None:

@@ -8,15 +8,16 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import structlog
 
 from penstock.completion.events import PartDelta, PartStarted
 from penstock.completion.step import RouteStep
-from penstock.errors import Unavailable
+from penstock.errors import StreamLost, Unavailable
 from penstock.execution.call import Deferred, Emit, Interrupted
 from penstock.execution.pipeline import Hop, Pipeline, cancelled, failed
 from penstock.execution.record import CallRecord
@@ -29,13 +30,16 @@ from penstock.store.database import Database
 from penstock.store.finish import FinishedJob
 from penstock.store.jobs import ClaimedJob
 from penstock.streams.entries import Cached, Ended, Started, wanted_key
+from penstock.streams.reader import was_read
 from penstock.streams.writer import StreamWriter, TokenStream
+from workers import predecessors
 from workers.commit import GroupCommit
 from workers.hops import Hops
 from workers.permits import Permits
 from workers.returns import Returns
 
 BEAT_SECONDS = 2.0
+_RETRY_SECONDS = 0.5
 
 _log = structlog.get_logger()
 
@@ -111,15 +115,35 @@ class WorkerRuntime:
             claimed = await job_store.claim(self._database, self.worker_id, deployment, lane, ids)
             wanted = await self._wanted(claimed)
             earlier = await self._earlier(claimed)
+        except Unavailable as error:
+            _log.warning("a claim was not answered: its slice goes back", error=str(error)[:200], jobs=len(ids))
+            self._track(self._disclaim([job_id for job_id in ids if job_id not in self._running]))
+            return
         finally:
             self._permits.give(len(ids) - len(claimed))
         for job in claimed:
             stream = self._writer.open(job.id, job.epoch) if job.id in wanted else None
             running = _Running(job, stream, earlier.get(job.id, ()))
             self._running[job.id] = running
-            running.task = asyncio.create_task(self._run(running))
-            self._tasks.add(running.task)
-            running.task.add_done_callback(self._tasks.discard)
+            running.task = self._track(self._run(running))
+
+    def _track(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _disclaim(self, ids: Sequence[UUID]) -> None:
+        """Put jobs back that may be claimed or not: the answer was lost with its connection.
+
+        Nobody else would: they would be this worker's, which lives, and on which nobody works.
+        """
+        while True:
+            try:
+                await job_store.hand_back(self._database, self.worker_id, ids)
+                return
+            except Unavailable:
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def _earlier(self, claimed: Sequence[ClaimedJob]) -> dict[UUID, list[RouteStep]]:
         """What the routes of claimed jobs have answered before; while the database is away, ask again."""
@@ -174,6 +198,8 @@ class WorkerRuntime:
         except asyncio.CancelledError:
             if running.end is not None:
                 return cancelled(job, record, running.end)
+            if record.emitted and await self._was_read(job):
+                return failed(job, record, StreamLost())
             self._give_up(running)
         return None
 
@@ -194,7 +220,7 @@ class WorkerRuntime:
     def _give_up(self, running: _Running) -> None:
         """Back to the backlog: the next claim is a new epoch, and its stream begins anew."""
         self._commit.add_attempts(running.record.attempts)
-        self._returns.add(running.job.id, running.record.failures)
+        self._returns.add(running.job.id, running.job.epoch, running.record.failures)
 
     async def _hop(self, running: _Running, hop: Hop) -> None:
         self._commit.add_attempts(running.record.attempts)
@@ -210,7 +236,7 @@ class WorkerRuntime:
         if job.dialect == "job" or job.batch_id is not None:
             return False
         try:
-            return bool(await self._redis.exists(wanted_key(job.id)))
+            return await was_read(self._redis, job.id)
         except (RedisError, OSError) as error:
             _log.warning("Redis is away: a stream counts as read", error=type(error).__name__)
             return True
@@ -228,9 +254,27 @@ class WorkerRuntime:
             if running.job.batch_id == batch_id:
                 self.stop_job(running.job.id, end)
 
+    async def register(self, database: Database) -> None:
+        """Make this worker known, before its first claim: jobs of one that is not known are taken for a dead one's.
+
+        Workers before it whose processes are gone are declared dead on the way.
+        """
+        while True:
+            try:
+                space = predecessors.pid_space()
+                host, pid = socket.gethostname(), os.getpid()
+                await worker_store.register(database, self.worker_id, self.lane, host, pid, space)
+                for worker in await worker_store.living(database):
+                    if space is not None and worker.pid_space == space and predecessors.gone(worker):
+                        _log.warning("a worker ended without a word", worker=worker.id.hex, pid=worker.pid)
+                        await worker_store.stop(database, worker.id)
+                return
+            except Unavailable as error:
+                _log.warning("the database is away: this worker waits for it", error=type(error).__name__)
+                await asyncio.sleep(_RETRY_SECONDS)
+
     async def beat(self, database: Database) -> None:
         """Heartbeats, on a connection of their own, until cancelled."""
-        await worker_store.register(database, self.worker_id, self.lane, socket.gethostname(), os.getpid())
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             try:

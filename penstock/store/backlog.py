@@ -1,13 +1,17 @@
 """What waits, and what was left behind: the counts the dispatcher needs and the sweeps that keep promises."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
+from psycopg.rows import class_row
+
+from penstock.completion.encoding import unpack
 from penstock.completion.outcome import Outcome
 from penstock.errors import PenstockError, error_to_json
-from penstock.store import flows
+from penstock.store import flows, jobs
 from penstock.store.database import Database
+from penstock.store.jobs import ClaimedJob
 from penstock.store.webhooks import EVENTS_OF_ENDED
 
 
@@ -54,6 +58,21 @@ async def lost_rings(
         {"deployment": deployment, "lane": lane, "age": older_than_seconds, "limit": limit},
     )
     return [row["id"] for row in rows]
+
+
+async def streamed_by(database: Database, worker_id: UUID, limit: int) -> list[ClaimedJob]:
+    """Running background jobs of a worker whose answers are told in a vendor's dialect as they come."""
+    async with database.connection() as connection, connection.cursor(row_factory=class_row(ClaimedJob)) as cursor:
+        await cursor.execute(
+            jobs.CLAIMED.format(jobs="jobs")
+            + """
+            WHERE c.state = 'running' AND c.worker_id = %(worker_id)s AND c.background AND c.batch_id IS NULL
+              AND c.dialect <> 'job' AND c.cancel_requested_at IS NULL
+            ORDER BY c.id LIMIT %(limit)s
+            """,
+            {"worker_id": worker_id, "limit": limit},
+        )
+        return [replace(job, body=unpack(job.body)) for job in await cursor.fetchall()]
 
 
 async def recover(database: Database, worker_ids: Sequence[UUID], limit: int, max_recoveries: int) -> int:

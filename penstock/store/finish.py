@@ -129,6 +129,7 @@ WITH input AS (
         %(a_latency)s::int[], %(a_first)s::int[])
     AS a(job_id, epoch, step, deployment, started_at, outcome, error_type, error, input_tokens, output_tokens,
          cached_tokens, cost, latency_ms, first_token_ms)
+    ON CONFLICT (job_id, epoch, step, worker_id) DO NOTHING
 )
 SELECT c.id, c.batch_id, coalesce(b.whole, false) AS whole FROM changed c LEFT JOIN counted b ON b.id = c.batch_id
 """
@@ -139,8 +140,8 @@ async def finish(
 ) -> Finish:
     """End `jobs` and record their attempts, and `attempts` of jobs that did not end here.
 
-    Sending the same call again after its answer was lost is harmless: rows that already ended do not change.
-    Look them up before repeating a call.
+    Sending the same call again after its answer was lost is harmless: rows that already ended do not change, and an
+    attempt is written down once. Look them up before repeating a call.
 
     Raises:
         psycopg.Error: the statement did not happen, as a whole.

@@ -167,12 +167,25 @@ async def insert(connection: Connection, job: NewJob) -> datetime:
     return created_at
 
 
+#: the rows of `ClaimedJob`; `jobs` names the table or the part of the statement that has them, `c`
+CLAIMED = """
+    SELECT c.id, c.epoch, c.tenant_id, coalesce(t.tier, 'unlimited') AS tier, c.batch_id, c.custom_id, c.dialect,
+           c.model, c.lane, c.deployment, c.tokens, c.fallback, c.failures, c.route_step, c.background, c.stream,
+           c.created_at, q.body
+    FROM {jobs} c JOIN job_requests q ON q.job_id = c.id LEFT JOIN tenants t ON t.id = c.tenant_id
+"""
+
+
 async def claim(
     database: Database, worker_id: UUID, deployment: str, lane: str, ids: Sequence[UUID]
 ) -> list[ClaimedJob]:
     """Win the jobs of a slice that are still queued for this deployment and lane; the rest is somebody else's.
 
-    Naming deployment and lane keeps a stale doorbell from pulling a job that has hopped away since.
+    Naming deployment and lane keeps a stale doorbell from pulling a job that has hopped away since. A worker that was
+    declared dead, because it stood still for a while, wins nothing: what it ran would be taken from it again.
+
+    Raises:
+        Unavailable: whether the jobs are this worker's now is not known; it must hand them back.
     """
     async with database.connection() as connection, connection.cursor(row_factory=class_row(ClaimedJob)) as cursor:
         await cursor.execute(
@@ -181,17 +194,15 @@ async def claim(
                 SELECT j.id FROM jobs j LEFT JOIN batches b ON b.id = j.batch_id
                 WHERE j.id = ANY(%(ids)s) AND j.state = 'queued' AND j.deployment = %(deployment)s
                   AND j.lane = %(lane)s AND j.cancel_requested_at IS NULL AND b.ending IS NULL
+                  AND NOT EXISTS (SELECT FROM workers w WHERE w.id = %(worker_id)s AND w.stopped_at IS NOT NULL)
                 ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
             ), claimed AS (
                 UPDATE jobs SET state = 'running', epoch = epoch + 1, worker_id = %(worker_id)s,
                                 started_at = coalesce(started_at, now())
                 WHERE id = ANY(ARRAY(SELECT id FROM wanted)) RETURNING *
             )
-            SELECT c.id, c.epoch, c.tenant_id, coalesce(t.tier, 'unlimited') AS tier, c.batch_id, c.custom_id,
-                   c.dialect, c.model, c.lane, c.deployment, c.tokens, c.fallback, c.failures, c.route_step,
-                   c.background, c.stream, c.created_at, q.body
-            FROM claimed c JOIN job_requests q ON q.job_id = c.id LEFT JOIN tenants t ON t.id = c.tenant_id
-            """,
+            """
+            + CLAIMED.format(jobs="claimed"),
             {"ids": list(ids), "worker_id": worker_id, "deployment": deployment, "lane": lane},
         )
         return [replace(job, body=unpack(job.body)) for job in await cursor.fetchall()]
@@ -217,22 +228,32 @@ async def hand_back(database: Database, worker_id: UUID | None, ids: Iterable[UU
     )
 
 
-async def give_up(database: Database, worker_id: UUID, failures: Mapping[UUID, int]) -> int:
-    """As `hand_back`, for running jobs of this worker, each with its failed attempts so far that count."""
+async def give_up(database: Database, worker_id: UUID, given: Mapping[UUID, tuple[int, int]]) -> int:
+    """As `hand_back`, for running jobs of this worker, each with its epoch and its failed attempts so far that count.
+
+    The epoch makes it harmless to send it again after its answer was lost: the worker may own the job anew by then.
+    """
     return await database.execute(
         """
         WITH given AS (
-            SELECT * FROM unnest(%(ids)s::uuid[], %(failures)s::smallint[]) AS g(id, failures)
+            SELECT * FROM unnest(%(ids)s::uuid[], %(epochs)s::int[], %(failures)s::smallint[])
+                AS g(id, epoch, failures)
         ), wanted AS (
-            SELECT id FROM jobs WHERE id = ANY(%(ids)s) AND state = 'running' AND worker_id = %(worker_id)s
-            ORDER BY id FOR UPDATE
+            SELECT j.id FROM jobs j JOIN given g ON g.id = j.id AND g.epoch = j.epoch
+            WHERE j.state = 'running' AND j.worker_id = %(worker_id)s
+            ORDER BY j.id FOR UPDATE OF j
         ), moved AS (
             UPDATE jobs j SET state = 'pending', failures = g.failures
             FROM given g WHERE j.id = g.id AND j.id = ANY(ARRAY(SELECT id FROM wanted))
             RETURNING j.flow_id, j.priority, j.id
         ), """
         + f"{flows.HEADS} {flows.WAKE}",
-        {"ids": list(failures), "failures": list(failures.values()), "worker_id": worker_id},
+        {
+            "ids": list(given),
+            "epochs": [epoch for epoch, _ in given.values()],
+            "failures": [failures for _, failures in given.values()],
+            "worker_id": worker_id,
+        },
     )
 
 

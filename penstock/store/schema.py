@@ -8,7 +8,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from penstock.errors import ConfigError
+from penstock.errors import ConfigError, Unavailable
 
 #: any 64-bit number of our own: two migrations at once must queue, not collide
 _MIGRATION_LOCK = 7_367_756_201
@@ -56,13 +56,18 @@ def require_current(url: str) -> None:
 
     Raises:
         ConfigError: it is older (says which command brings it up to date), newer, or empty.
+        Unavailable: it does not answer, or is still starting.
     """
     scripts = _scripts()
     head = scripts.get_current_head()
     engine = _engine(url)
-    with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+    except sqlalchemy.exc.OperationalError as error:
+        raise Unavailable(f"The database cannot be reached: {error.orig}") from error
+    finally:
+        engine.dispose()
     _refuse_newer(scripts, current)
     if current != head:
         found = f"has schema version {current}" if current else "has no Penstock tables yet"

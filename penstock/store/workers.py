@@ -12,7 +12,7 @@ PRESENT_SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker process and its last heartbeat. `beat` rises by one each time."""
+    """A worker process and its last heartbeat. `beat` rises by one each time; `pid` counts in `pid_space`."""
 
     id: UUID
     lane: str
@@ -21,13 +21,17 @@ class WorkerRow:
     beat: int
     beat_at: datetime
     started_at: datetime
+    pid_space: str | None
 
 
-async def register(database: Database, worker_id: UUID, lane: str, host: str, pid: int) -> None:
-    """A worker process starts."""
+async def register(
+    database: Database, worker_id: UUID, lane: str, host: str, pid: int, pid_space: str | None = None
+) -> None:
+    """A worker process starts. Once more is harmless."""
     await database.execute(
-        "INSERT INTO workers (id, lane, host, pid) VALUES (%(id)s, %(lane)s, %(host)s, %(pid)s)",
-        {"id": worker_id, "lane": lane, "host": host, "pid": pid},
+        "INSERT INTO workers (id, lane, host, pid, pid_space)"
+        " VALUES (%(id)s, %(lane)s, %(host)s, %(pid)s, %(pid_space)s) ON CONFLICT (id) DO NOTHING",
+        {"id": worker_id, "lane": lane, "host": host, "pid": pid, "pid_space": pid_space},
     )
 
 
@@ -48,7 +52,8 @@ async def stop(database: Database, worker_id: UUID) -> None:
 async def living(database: Database) -> list[WorkerRow]:
     """Workers that have not stopped, whatever their heartbeat says."""
     rows = await database.fetch(
-        "SELECT id, lane, host, pid, beat, beat_at, started_at FROM workers WHERE stopped_at IS NULL ORDER BY id"
+        "SELECT id, lane, host, pid, beat, beat_at, started_at, pid_space FROM workers WHERE stopped_at IS NULL"
+        " ORDER BY id"
     )
     return [WorkerRow(**row) for row in rows]
 

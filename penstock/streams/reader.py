@@ -153,6 +153,21 @@ class Subscription:
         return found
 
 
+async def was_read(redis: Redis, job_id: UUID) -> bool:
+    """Whether somebody may have read what was published of a job: a reader says that it is there before it reads.
+
+    Raises:
+        RedisError: nobody knows.
+    """
+    return bool(await redis.exists(wanted_key(job_id)))
+
+
+async def published(redis: Redis, job_id: UUID, epoch: int, worker_id: UUID) -> list[StreamEntry]:
+    """What Redis still has of one epoch's stream. Raises as `was_read`."""
+    rows: Any = await redis.xrange(buffer_key(job_id, epoch, worker_id))
+    return [decode(loads(fields[b"d"])) for _, fields in rows]
+
+
 class StreamReader:
     """Every subscription of one process, over one pub/sub connection."""
 
