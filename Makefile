@@ -14,7 +14,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
            --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-external bench lint lock clean
+.PHONY: help demo test test-external bench bench-routing lint lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test-external: $(HAS_DEV) ## Run the tests against your servers: PENSTOCK_TEST_D
 
 bench: $(HAS_DEV) ## Measure what a job costs on this machine
 	@$(BIN)/python -m load.bench $(ARGS)
+
+bench-routing: $(HAS_DEV) ## Measure what routing saves, on recorded answers (DATA=folder PAIRS="task:cheap:strong ...")
+	@$(BIN)/python -m load.routing_bench $(if $(DATA),--data "$(DATA)") $(if $(PAIRS),--pairs "$(PAIRS)") $(ARGS)
 
 lint: $(HAS_DEV) ## Check style, types and the walls between rooms
 	@$(BIN)/ruff check
