@@ -87,12 +87,14 @@ class Artefact:
             raise ConfigError(f"not a routing artefact of format {FORMAT}")
         try:
             threshold = value["threshold"]
-            figures = [float(value[name]) for name in ("target", "weigh_strong", "cost_power")]
-            if not all(map(math.isfinite, figures)) or (threshold is not None and not math.isfinite(threshold)):
+            target, weigh, power = (float(value[name]) for name in ("target", "weigh_strong", "cost_power"))
+            if not all(map(math.isfinite, (target, weigh, power))) or (
+                threshold is not None and not math.isfinite(threshold)
+            ):
                 raise ConfigError("a routing artefact holds finite numbers only")
             if value["always"] not in {"cheap", "strong"}:
                 raise ConfigError("a routing artefact's `always` is cheap or strong")
             score = LearnedScore.from_json(value["score"])
-            return cls(*figures[:1], threshold, *figures[1:], score, dict(value["report"]), value["always"])
+            return cls(target, threshold, weigh, power, score, dict(value["report"]), value["always"])
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"not a routing artefact: {error!r}") from error
