@@ -16,7 +16,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
            --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-external bench bench-cache chaos lint audit lock clean
+.PHONY: help demo test test-external bench bench-cache bench-routing chaos lint audit lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,8 @@ bench-cache: $(HAS_DEV) ## Measure the semantic cache on labelled questions: DAT
 	@$(BIN)/python -m load.cache_bench --data "$(or $(DATA),../shared/data)" --write $(ARGS)
 chaos: $(HAS_DEV) ## Kill at random for a quarter of an hour and see that nothing is lost (ARGS=--help)
 	@$(BIN)/python -m load.chaos $(ARGS)
+bench-routing: $(HAS_DEV) ## Measure what routing saves, on recorded answers (DATA=folder PAIRS="task:cheap:strong ...")
+	@$(BIN)/python -m load.routing_bench $(if $(DATA),--data "$(DATA)") $(if $(PAIRS),--pairs "$(PAIRS)") $(ARGS)
 
 lint: $(HAS_DEV) ## Check style, types and the walls between rooms
 	@$(BIN)/ruff check

@@ -26,6 +26,7 @@ DATA = ROOT.parent / "shared" / "data"
 
 def plan(tasks: dict[str, Task], pairs: list[Pair] | None, goal: Goal) -> Iterator[tuple[Any, ...]]:
     """What is measured, as calls: (function, arguments)."""
+    plain: list[tuple[Task, Pair]] = []
     for task in tasks.values():
         mine = [pair for pair in pairs if pair.task == task.name] if pairs is not None else _default(task)
         for pair in mine:
@@ -34,18 +35,17 @@ def plan(tasks: dict[str, Task], pairs: list[Pair] | None, goal: Goal) -> Iterat
                 continue
             if len(task.ids) < 2 * FEWEST:
                 continue
+            plain.append((task, pair))
             yield learned, task, pair, goal
             model = task.models[pair.cheap[0]]
             if model.has_text:
                 yield learned, task, pair, _seeing(goal)
             for name in sorted({name for given in model.signals for name, value in given.items() if value is not None}):
                 yield signal, task, pair, name, goal
-    if pairs is None:
-        for source in tasks.values():
-            for other in tasks.values():
-                if {recorded.WEAK, recorded.STRONG} <= source.models.keys() & other.models.keys() and source != other:
-                    pair = Pair(other.name, (recorded.WEAK,), recorded.STRONG)
-                    yield other_domain, source, other, pair, goal
+    for source, known in plain:
+        for task, pair in plain:
+            if source is not task and known.cheap == pair.cheap and known.strong == pair.strong:
+                yield other_domain, source, task, pair, goal
 
 
 def run(calls: list[tuple[Any, ...]], processes: int) -> list[Measured]:

@@ -6,7 +6,7 @@ The store keeps versions of it and rolls back; here is only what one holds and w
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from penstock.errors import ConfigError
 from penstock.routing.difficulty import LearnedScore, Prediction
@@ -32,7 +32,8 @@ class Verdict:
             f"the strong one with {self.prediction.strong_wrong:.2f}"
         )
         if self.threshold is None:
-            return f"strong, since calibration found no saving here ({chances})"
+            model = "strong" if self.escalate else "cheap"
+            return f"{model} always: calibration found no saving in choosing ({chances})"
         side = "at or above" if self.escalate else "below"
         return (
             f"{'strong' if self.escalate else 'cheap'}: need {self.need:.4g} is {side} {self.threshold:.4g} ({chances})"
@@ -43,8 +44,8 @@ class Verdict:
 class Artefact:
     """A calibrated policy for one cheap and one strong model.
 
-    `target` is the share of the strong model's quality it was calibrated for; `threshold` None means that routing saves
-    nothing, so everything goes to the strong model. `report` is what calibration measured.
+    `target` is the share of the strong model's quality it was calibrated for; `threshold` None means that choosing
+    saves nothing, so everything goes to one model: `always`. `report` is what calibration measured.
     """
 
     target: float
@@ -53,12 +54,14 @@ class Artefact:
     cost_power: float
     score: LearnedScore
     report: Mapping[str, Any]
+    always: Literal["cheap", "strong"] = "strong"
 
     def decide(self, exchange: Exchange) -> Verdict:
         """Cheap or strong; raises ValueError as `LearnedScore.predict` does."""
         prediction = self.score.predict(exchange)
         need = prediction.need(self.weigh_strong, self.cost_power)
-        return Verdict(self.threshold is None or need >= self.threshold, need, self.threshold, prediction)
+        escalate = self.always == "strong" if self.threshold is None else need >= self.threshold
+        return Verdict(escalate, need, self.threshold, prediction)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -66,6 +69,7 @@ class Artefact:
             "format": FORMAT,
             "target": self.target,
             "threshold": self.threshold,
+            "always": self.always,
             "weigh_strong": self.weigh_strong,
             "cost_power": self.cost_power,
             "score": self.score.to_json(),
@@ -83,10 +87,14 @@ class Artefact:
             raise ConfigError(f"not a routing artefact of format {FORMAT}")
         try:
             threshold = value["threshold"]
-            figures = [float(value[name]) for name in ("target", "weigh_strong", "cost_power")]
-            if not all(map(math.isfinite, figures)) or (threshold is not None and not math.isfinite(threshold)):
+            target, weigh, power = (float(value[name]) for name in ("target", "weigh_strong", "cost_power"))
+            if not all(map(math.isfinite, (target, weigh, power))) or (
+                threshold is not None and not math.isfinite(threshold)
+            ):
                 raise ConfigError("a routing artefact holds finite numbers only")
+            if value["always"] not in {"cheap", "strong"}:
+                raise ConfigError("a routing artefact's `always` is cheap or strong")
             score = LearnedScore.from_json(value["score"])
-            return cls(figures[0], threshold, figures[1], figures[2], score, dict(value["report"]))
+            return cls(target, threshold, weigh, power, score, dict(value["report"]), value["always"])
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"not a routing artefact: {error!r}") from error

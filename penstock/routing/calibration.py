@@ -88,6 +88,7 @@ def calibrate_part(corpus: Corpus, part: Places, outcomes: Outcomes, goal: Goal)
         cost_power=choice.cost_power,
         score=learned_score(corpus, encoder, weights, goal.sees_answer),
         report=report,
+        always=report["always"],
     )
 
 
@@ -156,7 +157,8 @@ def _report(choice: Choice, outcomes: Outcomes, drawn: Curve, threshold: float, 
     return {
         "examples": len(escalated),
         "saves": saves,
-        "verdict": _verdict(saves, better, saving),
+        "always": "cheap" if not better or not escalated.any() else "strong",
+        "verdict": _verdict(saves, better, bool(escalated.any()), saving),
         "at_threshold": {
             "quality": quality,
             "quality_interval": _interval([row["quality"] for row in again]),
@@ -181,9 +183,11 @@ def _report(choice: Choice, outcomes: Outcomes, drawn: Curve, threshold: float, 
     }
 
 
-def _verdict(saves: bool, better: bool, saving: float) -> str:
+def _verdict(saves: bool, better: bool, any_escalated: bool, saving: float) -> str:
     if not better:
         return "no saving here: the strong model is no better on these examples, so use the cheap one"
+    if not any_escalated:
+        return "no saving here by choosing: the cheap model alone keeps the target"
     if not saves:
         return "no saving here: a random mix of both models is as good"
     return f"saves {saving:.1%} of the strong model's cost beside a random mix of the same quality"

@@ -85,6 +85,17 @@ def test_a_strong_model_that_is_no_better_saves_nothing() -> None:
     artefact = calibrate(exchanges, worse, Goal())
     assert not artefact.report["saves"]
     assert "use the cheap one" in artefact.report["verdict"]
+    assert not any(artefact.decide(exchange).escalate for exchange in exchanges)
+
+
+def test_where_the_cheap_model_is_enough_the_strong_one_is_never_asked() -> None:
+    exchanges, outcomes = examples(200, 8)
+    nearly = np.ones(200)
+    nearly[5] = 0
+    good = Outcomes(nearly, outcomes.strong, outcomes.cheap_cost, outcomes.strong_cost)
+    artefact = calibrate(exchanges, good, Goal(target=0.95))
+    assert "cheap model alone" in artefact.report["verdict"]
+    assert not any(artefact.decide(exchange).escalate for exchange in exchanges)
 
 
 def test_a_verifier_needs_the_answer() -> None:
@@ -117,6 +128,7 @@ def test_an_artefact_survives_json() -> None:
         {"score": {}},
         {"score": {"outputs": ["cheap_wrong"]}},
         {"target": None},
+        {"always": "never"},
     ],
 )
 def test_what_is_no_artefact_is_refused(broken: dict[str, object]) -> None:
