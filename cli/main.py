@@ -19,8 +19,8 @@ for role in (roles.api, roles.worker, roles.dispatcher, roles.flower, roles.migr
     app.command()(role)
 for command in (user.submit, user.watch, user.results, user.cancel):
     app.command()(command)
-for command in (calibrate.calibrate_cache, calibrate.cache_shadow):
-    app.command()(command)
+app.command()(calibrate.calibrate_cache)
+app.command()(calibrate.cache_shadow)
 app.add_typer(user.keys_app, name="keys")
 app.command()(demo)
 
