@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import gzip
+import io
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -101,10 +102,11 @@ def _read(path: Path) -> tuple[list[str], list[str]]:
         ConfigError: the file cannot be used.
     """
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        content = path.read_bytes()
+        plain = gzip.decompress(content) if path.suffix == ".gz" else content
+        rows = list(csv.DictReader(io.StringIO(plain.decode(), newline="")))
         texts, labels = [row["text"] for row in rows], [row["intent"] for row in rows]
-    except (OSError, KeyError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, KeyError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: no CSV with the fields text and intent ({error})") from error
     if len(texts) < _LEAST:
         raise ConfigError(f"{path}: holds {len(texts)} questions; fewer than {_LEAST} calibrate nothing")

@@ -81,7 +81,7 @@ def main() -> None:
         _print(title, part)
     if options.write:
         result = {"file": FILE, "questions": len(texts), "answers": len(set(labels)), "encoder": encoder.name}
-        path = report.write("cache", [result | {"shared": shared, "own": own}])
+        path = report.write("semantic-cache", [result | {"shared": shared, "own": own}])
         picture = ROOT / "docs/semantic-cache.svg"
         picture.write_text(hits_plot.draw({"shipped calibration": shared["curve"], **own["curves"]}), "utf-8")
         print(f"{path}\n{picture}")

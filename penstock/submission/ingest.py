@@ -37,6 +37,7 @@ from penstock.submission.continuation import Continuations
 from penstock.submission.doorbells import wake_dispatcher
 from penstock.submission.finalize import finalize_batch
 from penstock.submission.flow_ids import FlowIds
+from penstock.submission.grouping import by_beginning
 from penstock.submission.message_requests import RefusedLine, read_request
 from penstock.submission.plan import inputs, request_tokens
 
@@ -194,7 +195,7 @@ class Ingest:
     async def _insert_page(
         self, batch: Batch, page: list[BatchLine | RefusedLine], position: int, flow_ids: dict[str, int]
     ) -> bool:
-        good = [line for line in page if isinstance(line, BatchLine)]
+        good = by_beginning([line for line in page if isinstance(line, BatchLine)])
         bad = [line for line in page if isinstance(line, RefusedLine)]
         plans = [self._plan(line) for line in good]
         for name in {name for name, _ in plans} - flow_ids.keys():
