@@ -156,10 +156,15 @@ class Subscription:
 async def was_read(redis: Redis, job_id: UUID) -> bool:
     """Whether somebody may have read what was published of a job: a reader says that it is there before it reads.
 
+    Where Redis forgot that, those who listen now still count.
+
     Raises:
         RedisError: nobody knows.
     """
-    return bool(await redis.exists(wanted_key(job_id)))
+    if await redis.exists(wanted_key(job_id)):
+        return True
+    ((_, listeners),) = await redis.pubsub_numsub(channel(job_id))
+    return bool(listeners)
 
 
 async def published(redis: Redis, job_id: UUID, epoch: int, worker_id: UUID) -> list[StreamEntry]:

@@ -19,7 +19,7 @@ from penstock.store.database import Database
 from penstock.store.finish import finish
 from penstock.store.jobs import NewJob
 from penstock.store.schema import require_current
-from penstock.streams.entries import Started, StreamEntry, wanted_key
+from penstock.streams.entries import Started, StreamEntry, channel, wanted_key
 from penstock.streams.writer import StreamWriter
 from workers import predecessors
 from workers.commit import GroupCommit
@@ -188,6 +188,16 @@ async def test_a_response_that_was_read_in_part_ends_with_its_worker(database: D
     events = await database.fetch("SELECT type FROM webhook_events")
     assert [event["type"] for event in events] == ["response.failed"]
     assert await backlog.recover(database, [worker], 10, 5) == 0, "it does not begin anew"
+
+
+async def test_a_reader_counts_whom_redis_forgot(database: Database, redis: Redis):
+    worker = new_id()
+    job_id = await response(database, worker)
+    await publish(redis, worker, job_id, *HELLO)
+    async with redis.pubsub() as reading:
+        await reading.subscribe(channel(job_id))
+        await reading.get_message(timeout=5)
+        assert await end_read_streams(database, redis, worker, 10) == 1
 
 
 @pytest.mark.parametrize(
