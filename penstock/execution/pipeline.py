@@ -13,7 +13,7 @@ from penstock.configuration import Config
 from penstock.dialects import openai_responses, registry
 from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
-from penstock.errors import ModelNotFound, PenstockError, ProviderCircuitOpen, error_to_json
+from penstock.errors import ModelNotFound, PenstockError, ProviderCircuitOpen, Unavailable, error_to_json
 from penstock.execution.call import Asked, Caller, CallRecord, Deferred, Emit, Interrupted, NextDeployment, Order
 from penstock.execution.prompts import complete_each
 from penstock.ids import public_id
@@ -23,6 +23,8 @@ from penstock.rules.context import require_fit, within_limits
 from penstock.rules.lifecycle import JobState
 from penstock.store.finish import FinishedJob
 from penstock.store.jobs import ClaimedJob
+
+_AWAY_SECONDS = 1.0
 
 _log = structlog.get_logger()
 
@@ -51,7 +53,7 @@ class Pipeline:
         """Do the work of a job. What goes wrong with it becomes its stored error.
 
         Raises:
-            Deferred: it must go back to the backlog until there is quota.
+            Deferred: it must go back to the backlog until there is quota, or until a part of Penstock is back.
             Hop: it goes on at another deployment.
             Interrupted: its answer stopped after chunks of it were published.
         """
@@ -59,6 +61,11 @@ class Pipeline:
             outcome = await self._answer(job, record, emit)
         except (Deferred, Hop, Interrupted):
             raise
+        except Unavailable as error:
+            # a part of Penstock is away: no fault of the job, which waits for it unless a client does
+            if job.lane == "interactive":
+                return failed(job, record, error)
+            raise Deferred(_AWAY_SECONDS) from error
         except PenstockError as error:
             return failed(job, record, error)
         except Exception as error:  # noqa: BLE001 — a fault of ours must end this job alone, and be seen
