@@ -86,6 +86,7 @@ def _print(verdict: Verdict) -> None:
         ("calls lost with their worker", str(verdict.unrecorded)),
         ("answers paid for twice", str(verdict.paid_twice)),
         ("subscribers / times they came back", f"{verdict.subscribers} / {verdict.returned_subscribers}"),
+        ("told that their stream cannot go on", str(verdict.cut_off)),
         ("webhooks taken", str(verdict.deliveries)),
         ("foreground calls turned away", str(verdict.turned_away)),
         ("seconds", f"{verdict.seconds:.0f}"),

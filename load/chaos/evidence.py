@@ -40,12 +40,16 @@ async def jobs(connection: AsyncConnection[tuple[Any, ...]]) -> dict[str, Job]:
     return found
 
 
-async def failures(connection: AsyncConnection[tuple[Any, ...]]) -> dict[str, int]:
-    """How many jobs failed for each reason."""
+async def failures(connection: AsyncConnection[tuple[Any, ...]], jobs: Mapping[str, Job]) -> dict[str, int]:
+    """How many jobs failed for each reason, which is noted on them."""
     rows = await connection.execute(
-        "SELECT r.body FROM jobs j JOIN job_results r ON r.job_id = j.id WHERE j.state = 'failed'"
+        "SELECT j.id, r.body FROM jobs j JOIN job_results r ON r.job_id = j.id WHERE j.state = 'failed'"
     )
-    reasons = [orjson.loads(unpack(bytes(body)))["error"] async for (body,) in rows]
+    reasons = []
+    async for job_id, body in rows:
+        reason = orjson.loads(unpack(bytes(body)))["error"]
+        jobs[job_id.hex].error_code = reason.get("code")
+        reasons.append(reason)
     return dict(Counter(f"{reason.get('code')}: {reason.get('message')}"[:160] for reason in reasons))
 
 

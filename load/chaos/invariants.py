@@ -37,6 +37,13 @@ class Job:
     worker: str | None
     recoveries: int
     attempts: list[Attempt] = field(default_factory=list)
+    #: why it failed
+    error_code: str | None = None
+
+    @property
+    def lost_worker(self) -> bool:
+        """Whether a worker was lost that had it: its calls then are in no journal."""
+        return self.recoveries > 0 or self.error_code == "stream_lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,11 @@ class Read:
     ended: str
     stored_text: str
     stored_status: str
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether it was told that the stream cannot go on: allowed where Redis was lost together with the worker."""
+        return self.ended == "error"
 
 
 def every_job_ended(accepted: Iterable[str], jobs: Mapping[str, Job]) -> list[str]:
@@ -130,11 +142,16 @@ def each_event_delivered(expected: Iterable[str], received: Iterable[tuple[str, 
 
 
 def no_glued_stream(reads: Iterable[Read]) -> list[str]:
-    """What a subscriber read is what is stored, and the end that it was told is the end that is stored."""
+    """What a subscriber read is what is stored, and the end that it was told is the end that is stored.
+
+    One that was told that its stream cannot go on (`cut_off`) has no end and is not held to the text.
+    """
     found = []
     for read in reads:
         if list(read.numbers) != list(range(len(read.numbers))):
             found.append(f"{read.job_id}: events came out of order: {read.numbers[:80]}")
+        if read.cut_off:
+            continue
         if read.text != read.stored_text:
             found.append(f"{read.job_id}: read {read.text[:60]!r} …, stored {read.stored_text[:60]!r} …")
         if read.ended != read.stored_status:
@@ -157,7 +174,7 @@ def journal_equals_ledger(jobs: Iterable[Job], ledger: Mapping[str, Calls]) -> l
         answered = sum(attempt.outcome == "succeeded" for attempt in job.attempts)
         if sure > seen.calls or answered > seen.succeeded:
             found.append(f"{job.id} ({job.tag}): journal {sure} calls, {answered} answers; ledger {seen}")
-        if not job.recoveries and seen.calls > len(job.attempts):
+        if not job.lost_worker and seen.calls > len(job.attempts):
             found.append(f"{job.id} ({job.tag}): {len(job.attempts)} calls in the journal, {seen.calls} were made")
     return found
 
@@ -167,6 +184,6 @@ def repeated_only_in_flight(jobs: Iterable[Job], ledger: Mapping[str, Calls]) ->
     return [
         f"{job.id} ({job.tag}): answered {ledger[job.tag].succeeded} times, never recovered"
         for job in jobs
-        if job.tag in ledger and ledger[job.tag].succeeded > 1 and not job.recoveries
+        if job.tag in ledger and ledger[job.tag].succeeded > 1 and not job.lost_worker
         and not any(attempt.outcome != "succeeded" and not attempt.surely_seen for attempt in job.attempts)
     ]  # fmt: skip

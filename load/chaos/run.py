@@ -72,6 +72,8 @@ class Verdict:
     paid_twice: int = 0
     returned_subscribers: int = 0
     subscribers: int = 0
+    #: subscribers that were told that their stream cannot go on
+    cut_off: int = 0
     deliveries: int = 0
     turned_away: int = 0
     #: why jobs failed, and how many
@@ -248,10 +250,11 @@ class _Arena:
             await asyncio.sleep(0.5)
         async with await connect(self._urls.database) as connection:
             jobs = await evidence.jobs(connection)
-            self._verdict.failures = await evidence.failures(connection)
+            self._verdict.failures = await evidence.failures(connection, jobs)
         ledger = evidence.ledger(await asyncio.to_thread(stats, provider_url, detail=True))
         batches = await evidence.batches(self._client, self._submitted.batches)
         reads = await evidence.reads(self._client, self._submitted.seen)
+        self._verdict.cut_off = sum(read.cut_off for read in reads)
         accepted = [name.split("_", 1)[1] for name in (*self._submitted.responses, *self._submitted.jobs)]
         self._verdict.broken = {
             "every job ended": invariants.every_job_ended(accepted, jobs),

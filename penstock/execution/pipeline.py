@@ -17,7 +17,14 @@ from penstock.configuration import Config
 from penstock.dialects import openai_responses, registry
 from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
-from penstock.errors import GuardUnavailable, ModelNotFound, PenstockError, ProviderCircuitOpen, error_to_json
+from penstock.errors import (
+    GuardUnavailable,
+    ModelNotFound,
+    PenstockError,
+    ProviderCircuitOpen,
+    Unavailable,
+    error_to_json,
+)
 from penstock.execution.accept import Escalation, escalations
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Asked, Caller, Deferred, Emit, Interrupted, NextDeployment, Order
@@ -37,6 +44,9 @@ from penstock.store.finish import FinishedJob
 from penstock.store.jobs import ClaimedJob
 
 _log = structlog.get_logger()
+
+#: queued work that met a part of Penstock that is away goes back to the backlog for so long
+_AWAY_SECONDS = 1.0
 
 #: queued work whose guard cannot be asked waits so many seconds before it goes back to the backlog
 _GUARD_PAUSE = 2.0
@@ -95,7 +105,7 @@ class Pipeline:
         """Do the work of a job. What goes wrong with it becomes its stored error.
 
         Raises:
-            Deferred: it must go back to the backlog until there is quota.
+            Deferred: it must go back to the backlog until there is quota, or until a part of Penstock is back.
             Hop: it goes on at another deployment.
             Interrupted: its answer stopped after chunks of it were published.
         """
@@ -110,6 +120,11 @@ class Pipeline:
                 outcome = await self._escalated(escalation, work, work.request)
         except (Deferred, Hop, Interrupted):
             raise
+        except Unavailable as error:
+            # a part of Penstock is away: no fault of the job, which waits for it unless a client does
+            if job.lane == "interactive":
+                return failed(job, record, error)
+            raise Deferred(_AWAY_SECONDS) from error
         except PenstockError as error:
             return failed(job, record, error)
         except Exception as error:  # noqa: BLE001 — a fault of ours must end this job alone, and be seen
@@ -149,7 +164,7 @@ class Pipeline:
         try:
             outcome = await self._answer(replace(work, request=asked, emit=None if onward else work.emit))
         except PenstockError as error:
-            if not record.earlier:
+            if not record.earlier or isinstance(error, Unavailable):
                 raise
             result, routing = escalation.best(request, record.earlier, job.deployment, error)
         else:

@@ -65,13 +65,21 @@ def test_events_come_at_least_once_under_one_id():
         {"text": "one"},
         {"numbers": [0, 2]},
         {"numbers": [0, 1, 1, 2]},
-        {"ended": "error"},
+        {"ended": "failed"},
         {"stored_status": "failed"},
     ],
 )
 def test_a_stream_is_what_is_stored(wrong: dict[str, object]):
     assert invariants.no_glued_stream([READ]) == []
     assert invariants.no_glued_stream([replace(READ, **wrong)])
+
+
+def test_a_reader_who_was_told_that_it_cannot_go_on_is_counted_apart():
+    told = replace(READ, ended="error", text="one")
+    assert told.cut_off
+    assert not READ.cut_off
+    assert invariants.no_glued_stream([told]) == []
+    assert invariants.no_glued_stream([replace(told, numbers=[0, 2])])
 
 
 def test_the_journal_is_the_ledger():
@@ -82,6 +90,8 @@ def test_the_journal_is_the_ledger():
     assert invariants.journal_equals_ledger([job(ANSWERED)], {"t": Calls(2, 1)}), "not written down"
     lost = job(replace(ANSWERED, epoch=2), epoch=2, recoveries=1)
     assert invariants.journal_equals_ledger([lost], {"t": Calls(2, 2)}) == [], "its worker was lost"
+    ended = replace(job(state="failed"), error_code="stream_lost")
+    assert invariants.journal_equals_ledger([ended], {"t": Calls(1, 0)}) == [], "and the job with it"
 
 
 def test_a_call_that_the_provider_may_not_have_seen_is_no_fault():
