@@ -19,7 +19,7 @@ from penstock.store.semantic_answers import Shadow
 
 #: how the questions are divided: learnt from, chosen on, reported on
 _SPLIT = {"train": 0.5, "validation": 0.2, "test": 0.3}
-_STEPS = 100
+_STEPS = 200
 _LEAST = 200
 #: answers whose vectors are this near say the same; what a shadow noted below counts as wrong
 _SAME_ANSWER = 0.9

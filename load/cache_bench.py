@@ -35,7 +35,7 @@ ROOT = report.FOLDER.parent
 #: the order of the file, and this many others
 SHUFFLES = 3
 SPLIT = {"train": 0.5, "validation": 0.2, "test": 0.3}
-STEPS = 100
+STEPS = 200
 #: shares of hits at which ways of comparing are set side by side, as the project's targets have them
 POINTS = {"safe": 0.32, "balanced": 0.50}
 

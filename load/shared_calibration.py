@@ -4,9 +4,8 @@
 
 `folder` holds `semcache_banking77.csv.gz` (Banking77, Casanueva et al. 2020, CC-BY-4.0); `file` is CLINC150's
 `data_full.json` (Larson et al. 2019, CC-BY-3.0), of which the training questions of every second intent are taken and
-the others are left to see how it carries over. The turn is learnt on both; the thresholds are chosen on a Banking77
-part for which the turn was learnt without it, then the turn is learnt on all. A file of more questions than that part
-has more hits at the same thresholds.
+the others are left to see how it carries over. Prints hits and wrong answers on a half of Banking77 for which the turn
+was learnt without it, on CLINC150's other intents, and on all of Banking77, which taught it and so flatters it.
 """
 
 import argparse
@@ -17,13 +16,18 @@ from pathlib import Path
 
 import numpy as np
 
-from load.cache_bench import FILE, STEPS, Labelled
+from load.cache_bench import FILE, Labelled
 from load.labelled import embed, model_folder, read
 from penstock.cache import calibration
 from penstock.cache.minilm import SentenceEncoder
 
 #: of an intent's 100 training questions; the set is for balance, not for size
 _EACH = 40
+_STEPS = 400
+#: Between two measures, since neither is what a fresh stream of this length would give: a half that did not teach the
+#: turn is only half as long, and a longer stream finds more neighbours, right and wrong; the whole is as long, but
+#: taught it. On the half 0.3 % and 1.2 % were wrong, on the whole 0.5 % and 1.1 %, for 0.7 % and 1.9 % allowed.
+THRESHOLDS = {"safe": 1.01, "balanced": 0.94}
 
 
 def main() -> None:
@@ -40,21 +44,22 @@ def main() -> None:
     banking = Labelled(texts, labels, embed(encoder, texts, options.keep))
     taught, left = _clinc(options.clinc, encoder, options.keep)
     parts = calibration.split(texts, {"first": 0.5, "second": 0.5})
-    first, second = banking.part(parts, "first"), banking.part(parts, "second")
-    halfway = _learn(encoder, first, taught)
-    orders = list(second.orders().values())
-    chosen = calibration.with_thresholds(halfway, second.texts, second.labels, second.vectors, orders[1:3])
-    print("thresholds", chosen.thresholds)
-    for name, part in (("Banking77, the other half", second), ("CLINC150, other intents", left)):
-        stream = part.stream(chosen)
-        for level, threshold in chosen.thresholds.items():
-            print(name, level, [stream.replay(threshold, order) for order in list(part.orders().values())[:3]])
-    final = replace(_learn(encoder, banking, taught), thresholds=chosen.thresholds)
-    stream = left.stream(final)
-    for level, threshold in final.thresholds.items():
-        print("final, CLINC150, other intents", level, stream.replay(threshold, left.orders()["shuffle 1"]))
+    halfway = _learn(encoder, banking.part(parts, "first"), taught)
+    _print("Banking77, the half that did not teach it", banking.part(parts, "second"), halfway)
+    _print("CLINC150, other intents", left, halfway)
+    final = replace(_learn(encoder, banking, taught), thresholds=THRESHOLDS)
+    _print("Banking77, all of which taught it", banking, final)
     if options.write:
         final.save(calibration.SHARED)
+
+
+def _print(title: str, part: Labelled, chosen: calibration.Calibration) -> None:
+    print(f"{title}: {len(part.texts)} questions")
+    stream, orders = part.stream(chosen), list(part.orders().values())[1:]
+    for threshold in (0.92, 0.94, 0.96, 0.98, 1.0, 1.01, 1.02, 1.04):
+        found = [stream.replay(threshold, order) for order in orders]
+        hits, wrong = (sum(getattr(one, name) for one in found) / len(found) for name in ("hits", "wrong"))
+        print(f"  {threshold:.2f}  hits {hits:.1%}  wrong {wrong:.2%} of all queries")
 
 
 def _clinc(path: Path, encoder: SentenceEncoder, keep: Path | None) -> tuple[Labelled, Labelled]:
@@ -77,7 +82,7 @@ def _learn(encoder: SentenceEncoder, banking: Labelled, clinc: Labelled) -> cali
 
     vectors = np.concatenate([banking.vectors, clinc.vectors])
     texts, labels = banking.texts + clinc.texts, banking.labels + clinc.labels
-    return calibration.learn(encoder.name, texts, labels, vectors, steps=STEPS)
+    return calibration.learn(encoder.name, texts, labels, vectors, steps=_STEPS)
 
 
 if __name__ == "__main__":

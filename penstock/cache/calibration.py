@@ -24,7 +24,7 @@ LENGTH_WEIGHT = 0.08
 #: wrong answers, as a share of all queries, that each level may give
 LEVELS = {"safe": 0.007, "balanced": 0.019}
 #: share of that which a choice on a validation set may use up: what is chosen on one sample is exceeded on the next
-_MARGIN = 0.8
+_MARGIN = 0.6
 _STEP = 0.01
 
 
