@@ -16,11 +16,17 @@ _DEFAULT = CacheRuleConfig()
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
-    """What is allowed for one request; `max_age` is in seconds, None: any age."""
+    """What is allowed for one request; `max_age` is in seconds, None: any age.
+
+    `reads_alike` and `writes_alike` are for the semantic cache, which has its own switch in the configuration: a request
+    can only narrow that.
+    """
 
     reads: bool = False
     writes: bool = False
     max_age: float | None = None
+    reads_alike: bool = True
+    writes_alike: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,8 @@ def policy(config: CacheConfig, *, tenant: str, model: str, temperature: float |
         reads=all(mode in {"on", "read"} for mode in modes),
         writes=all(mode in {"on", "write"} for mode in modes),
         max_age=min(ages, default=None),
+        reads_alike=wish.mode in {None, "on", "read"},
+        writes_alike=wish.mode in {None, "on", "write"},
     )
 
 

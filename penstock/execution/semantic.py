@@ -9,6 +9,7 @@ import structlog
 from penstock.cache import calibration
 from penstock.cache.calibration import Calibration
 from penstock.cache.minilm import SentenceEncoder
+from penstock.cache.policy import CachePolicy
 from penstock.cache.semantic import Asked, Hit, SemanticCache, question_of
 from penstock.completion import CompletionRequest, CompletionResult, EmbeddingRequest
 from penstock.errors import ConfigError, PenstockError, Unavailable, Unstorable
@@ -97,14 +98,15 @@ class SemanticCaller:
         mode = self._modes.get(order.request.model)
         question = question_of(order.request) if mode is not None else None
         asked = await self._ask(question, order, record) if question is not None else None
-        hit = await self._look_up(asked) if asked is not None else None
+        policy = order.cache or CachePolicy()
+        hit = await self._look_up(asked) if asked is not None and policy.reads_alike else None
         if hit is not None and mode == "serve":
             record.cached = "semantic"
             if emit is not None:
                 replay(unmasked(hit.result, order.mask) if order.mask else hit.result, record, emit)
             return hit.result
         result = await self._inner.complete(order, record, emit)
-        if asked is not None:
+        if asked is not None and policy.writes_alike:
             await self._learn(asked, hit, result, order, record)
         return result
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from penstock.cache.calibration import Calibration
+from penstock.cache.policy import CachePolicy
 from penstock.cache.semantic import SemanticCache
 from penstock.completion import CompletionRequest, CompletionResult, Message, Text
 from penstock.completion.events import Finished, PartDelta, PartStarted
@@ -15,7 +16,8 @@ from penstock.completion.result import ResultBuilder
 from penstock.completion.usage import Usage
 from penstock.configuration import Config
 from penstock.errors import Unavailable
-from penstock.execution.call import CallRecord, Emit, Order
+from penstock.execution.call import Emit, Order
+from penstock.execution.record import CallRecord
 from penstock.execution.semantic import SemanticCaller
 from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
@@ -84,12 +86,14 @@ class Bench:
     caller: SemanticCaller
     database: Database
 
-    async def ask(self, text: str, tenant: str = "a", system: str = "s", **changes: object) -> tuple[str, str | None]:
+    async def ask(
+        self, text: str, tenant: str = "a", system: str = "s", policy: CachePolicy | None = None, **changes: object
+    ) -> tuple[str, str | None]:
         messages = (Message("system", (Text(system),)), Message("user", (Text(text),)))
         request = replace(CompletionRequest(model="fast", messages=messages), **changes)
         assert DEPLOYMENT is not None
         record = CallRecord(new_id(), 1)
-        order = Order(request, DEPLOYMENT, 10, interactive=False, tenant=tenant)
+        order = Order(request, DEPLOYMENT, 10, interactive=False, tenant=tenant, cache=policy)
         return (await self.caller.complete(order, record, None)).text, record.cached
 
 
@@ -110,6 +114,14 @@ async def test_a_question_of_the_same_meaning_is_answered_once(serving: Bench) -
     assert await serving.ask("pay") == ("answer 1", None)
     assert await serving.ask("pay.") == ("answer 1", "semantic")
     assert await serving.ask("else") == ("answer 2", None)
+
+
+async def test_a_request_that_wants_no_cache_reads_and_leaves_nothing(serving: Bench) -> None:
+    off = CachePolicy(reads_alike=False, writes_alike=False)
+    assert await serving.ask("pay", policy=off) == ("answer 1", None)
+    assert await serving.ask("pay") == ("answer 2", None)
+    assert await serving.ask("pay.", policy=off) == ("answer 3", None)
+    assert await serving.ask("pay.", policy=CachePolicy(writes_alike=False)) == ("answer 2", "semantic")
 
 
 async def test_a_hit_is_streamed_as_the_answer_was(serving: Bench) -> None:

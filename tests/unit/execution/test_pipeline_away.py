@@ -35,7 +35,8 @@ def claimed(lane: str) -> ClaimedJob:
     return ClaimedJob(
         id=new_id(), epoch=1, tenant_id="t", tier="unlimited", batch_id=None, custom_id=None, dialect="openai.chat",
         model="m", lane=lane, deployment="m", tokens=1, fallback=None, failures=0, route_step=0, background=False,
-        stream=False, created_at=datetime.now(UTC), body=b'{"model":"m","messages":[{"role":"user","content":"Hello"}]}',
+        stream=False, created_at=datetime.now(UTC),
+        body=b'{"model":"m","messages":[{"role":"user","content":"Hello"}]}',
     )  # fmt: skip
 
 
