@@ -18,7 +18,7 @@ _DEFAULT = CacheRuleConfig()
 class CachePolicy:
     """What is allowed for one request; `max_age` is in seconds, None: any age.
 
-    `reads_alike` and `writes_alike` are for the semantic cache, which has its own switch in the configuration: a request
+    `reads_alike` and `writes_alike` are for the semantic cache, which has a switch of its own: a request
     can only narrow that.
     """
 
