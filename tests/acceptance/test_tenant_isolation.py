@@ -72,6 +72,12 @@ ROUTES: dict[tuple[str, str], Named | Listed | Own | Operator | Public] = {
     ("POST", "/v1/messages/count_tokens"): NEW,
     ("POST", "/v1/files"): NEW,
     ("POST", "/v1/responses"): NEW,
+    ("POST", "/v1/responses/input_tokens"): NEW,
+    ("POST", "/v1/uploads"): NEW,
+    # what it is sent is no part of an upload: whose the upload is comes first
+    ("POST", "/v1/uploads/{upload_id}/parts"): Named({}, owner=400),
+    ("POST", "/v1/uploads/{upload_id}/complete"): Named({"part_ids": ["{part_id}"]}),
+    ("POST", "/v1/uploads/{upload_id}/cancel"): Named(owner=400),  # it is complete
     ("POST", "/v1/batches"): NEW,
     ("POST", "/v1/messages/batches"): NEW,
     ("POST", "/v1/jobs"): NEW,
@@ -142,6 +148,11 @@ REFERENCES: list[tuple[str, str, Named]] = [
         "/v1/responses",
         Named({"model": "fast", "input": [{"type": "item_reference", "id": "{item_id}"}]}, status=400),
     ),
+    (
+        "POST",
+        "/v1/responses/input_tokens",
+        Named({"model": "fast", "input": "hi", "previous_response_id": "{response_id}"}, status=400),
+    ),
     ("GET", "/v1/files", Named(query="after={file_id}", status=400)),
     ("GET", "/v1/batches", Named(query="after={batch_id}", status=400)),
     ("GET", "/v1/messages/batches", Named(query="after_id={message_batch_id}", status=400)),
@@ -209,6 +220,8 @@ def fill(owner: Owner, hook: str) -> None:
 
     client = stack.client(key)
     ids["file_id"] = client.files.create(file=("a.jsonl", json.dumps(LINE).encode()), purpose="batch").id
+    upload = client.uploads.create(bytes=3, filename="a.jsonl", mime_type="application/jsonl", purpose="batch")
+    ids["upload_id"], ids["part_id"] = upload.id, client.uploads.parts.create(upload.id, data=b"{}\n").id
     ids["batch_id"] = post("/v1/batches", {**BATCH, "input_file_id": ids["file_id"], "callback_url": hook})["id"]
     params = {"model": "claude", "messages": HI, "max_tokens": 20}
     message_batch = post("/v1/messages/batches", {"requests": [{"custom_id": "a", "params": params}]})

@@ -18,6 +18,12 @@ from penstock.policies import CacheConfig
 from penstock.redis import Redis, connect
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is busy with other tests is no Redis that is away."""
+    monkeypatch.setattr("penstock.cache.exact._PATIENCE", 20.0)
+
+
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     with test_servers.embedded() as found:

@@ -11,7 +11,7 @@ from penstock.store.flows import Flow
 from workers.tiers import TierRoom
 
 CONFIG = Config.model_validate({"tiers": {"small": {"requests_per_minute": 60, "tokens_per_minute": 6000}}})
-FLOW = Flow(1, "m", "bulk", "team", "small", 1.0, 0.0, 0, 0, UUID(int=0))
+FLOW = Flow(1, "m", "bulk", "team", "small", 0.0, 0, 0, UUID(int=0))
 
 
 async def test_what_is_sent_first_does_not_count_as_spent_before(redis: Redis) -> None:

@@ -55,12 +55,15 @@ async def test_a_slice_goes_back_when_its_claim_is_not_answered(database: Databa
     ids = await add_jobs(database, 3)
     await take(database, 3)
     worker = runtime(database, redis)
-    async with await psycopg.AsyncConnection.connect(database.url) as holder:
+    connect = psycopg.AsyncConnection.connect
+    # a transaction sees one state of all sessions: who waits for a session to wait needs a connection without one
+    async with await connect(database.url) as holder, await connect(database.url, autocommit=True) as other:
         await holder.execute("LOCK TABLE tenants IN ACCESS EXCLUSIVE MODE")
         accepting = asyncio.create_task(worker.accept(POOL, "bulk", ids))
-        while not (await (await holder.execute(CUT)).fetchall()):
-            await asyncio.sleep(0.02)
-        await accepting
+        async with asyncio.timeout(60):
+            while not (await (await other.execute(CUT)).fetchall()):
+                await asyncio.sleep(0.02)
+            await accepting
     async with asyncio.timeout(20):
         while await state(database, ids[0]) != "pending":
             await asyncio.sleep(0.02)
