@@ -33,11 +33,16 @@ def migrate(url: str) -> tuple[str | None, str]:
 
     Raises:
         ConfigError: the database was made by a newer Penstock.
+        Unavailable: it does not answer.
     """
     scripts = _scripts()
     head = scripts.get_current_head()
     assert head is not None  # the first migration always exists
     engine = _engine(url)
+    try:
+        engine.connect().close()
+    except sqlalchemy.exc.OperationalError as error:
+        raise Unavailable(f"The database cannot be reached: {error.orig}") from error
     with engine.begin() as connection:
         connection.execute(sqlalchemy.text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
         before = MigrationContext.configure(connection).get_current_revision()

@@ -156,7 +156,7 @@ async def test_a_worker_knows_which_of_those_before_it_are_gone(database: Databa
 async def response(database: Database, worker: UUID, dialect: str = "openai.responses") -> UUID:
     """A background job that `worker` runs."""
     await tenants.ensure_tenants(database, {"team": "unlimited"})
-    flow_id = await flows.ensure(database, POOL, "bulk", "team", 1.0)
+    flow_id = await flows.ensure(database, POOL, "bulk", "team")
     body = b'{"model":"model-a","input":"Hello?","background":true}'
     async with database.transaction() as connection:
         job = NewJob(
