@@ -1,5 +1,6 @@
 """What is removed by age: all of it, nothing else, and never in anybody's way."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -45,7 +46,7 @@ async def ended_batch(database: Database, lines: int, attempts: int = 0) -> Batc
     worker = new_id()
     await jobs.claim(database, worker, "model-a", "bulk", ids)
     ended = [done(i, 1, "failed", status_code=500, body=FAILURE) for i in ids]
-    await finish(database, worker, ended, [attempt(ids[0]) for _ in range(attempts)])
+    await finish(database, worker, ended, [replace(attempt(ids[0]), step=step) for step in range(attempts)])
     await database.execute("UPDATE batches SET ingested_to = total")
     assert await finalize_batch(database, batch.id)
     found = await batches.get(database, batch.id)

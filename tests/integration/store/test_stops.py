@@ -151,7 +151,7 @@ async def test_a_cancelled_job_that_went_back_to_the_backlog_ends(database: Data
     worker = new_id()
     job_id = await running_single(database, worker)
     assert await jobs.request_cancel(database, "team", job_id) == "running"
-    await jobs.give_up(database, worker, {job_id: 0})
+    await jobs.give_up(database, worker, {job_id: (1, 0)})
     # it could be taken, but nobody can claim it: without the sweep it would go round for ever
     assert await take(database, 1) == [job_id]
     assert await jobs.claim(database, worker, POOL, "bulk", [job_id]) == []
