@@ -5,7 +5,7 @@ others alone (which splits those once more to choose its settings and threshold)
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,7 @@ def learned(task: Task, pair: Pair, goal: Goal) -> Measured:
     part = np.random.default_rng(1000 + goal.seed).permutation(size) % PARTS
     rank, wrong = np.zeros(size), np.zeros(size)
     escalated = np.zeros(size, dtype=np.bool_)
+    unasked = np.zeros(size, dtype=np.bool_)
     artefacts: list[Artefact] = []
     spent = 0.0
     for number in range(PARTS):
@@ -70,8 +71,10 @@ def learned(task: Task, pair: Pair, goal: Goal) -> Measured:
         rank[judge] = np.argsort(np.argsort([verdict.need for verdict in verdicts], kind="stable")) / len(judge)
         wrong[judge] = [verdict.prediction.cheap_wrong for verdict in verdicts]
         escalated[judge] = [verdict.escalate for verdict in verdicts]
+        # Whoever always asks the strong model has no reason to look at the cheap answer first.
+        unasked[judge] = artefact.threshold is None and artefact.always == "strong"
         artefacts.append(artefact)
-    figures = _figures(rank, escalated, outcomes, goal) | {
+    figures = _figures(rank, escalated, outcomes, goal, unasked) | {
         "auc_cheap_right": area_under_roc(wrong, outcomes.cheap < 0.5),
         "score_ms": 1000 * spent / size,
         "verdicts": [artefact.report["verdict"] for artefact in artefacts],
@@ -111,7 +114,13 @@ def agreement(task: Task, pair: Pair, goal: Goal) -> Measured:
     return Measured(str(pair), "agreement", len(agreed), figures)
 
 
-def _figures(need: Floats, escalated: NDArray[np.bool_] | None, outcomes: Outcomes, goal: Goal) -> dict[str, Any]:
+def _figures(
+    need: Floats,
+    escalated: NDArray[np.bool_] | None,
+    outcomes: Outcomes,
+    goal: Goal,
+    unasked: NDArray[np.bool_] | None = None,
+) -> dict[str, Any]:
     everything = np.ones(len(need), dtype=np.bool_)
     cheap = outcomes.mixed(~everything)
     free = Outcomes(outcomes.cheap, outcomes.strong, outcomes.cheap_cost, outcomes.strong_cost)
@@ -137,8 +146,10 @@ def _figures(need: Floats, escalated: NDArray[np.bool_] | None, outcomes: Outcom
         figures["apgr"] = apgr(need, outcomes)
         figures["apgr_interval"] = np.quantile(again, [0.025, 0.975]).tolist()
     if escalated is not None:
-        again_mixed = np.array([outcomes.take(draw).mixed(escalated[draw]) for draw in draws])
-        quality, cost = outcomes.mixed(escalated)
+        free_cheap = np.zeros(len(need)) if unasked is None else np.where(unasked, outcomes.cheap_cost, 0.0)
+        paid = replace(outcomes, cheap_cost=outcomes.cheap_cost - free_cheap)
+        again_mixed = np.array([paid.take(draw).mixed(escalated[draw]) for draw in draws])
+        quality, cost = paid.mixed(escalated)
         low, high = np.quantile(again_mixed, [0.025, 0.975], axis=0)
         figures["as_decided"] = {
             "quality": quality,
