@@ -16,7 +16,7 @@ from penstock.cache.exact import CONNECTIONS, Entry, Memory, Shared
 from penstock.cache.key import cache_key
 from penstock.completion import CompletionRequest, CompletionResult, Message, ResultPart, Text, Usage
 from penstock.configuration import Config
-from penstock.policies import CacheConfig
+from penstock.configuration.policies import CacheConfig
 from penstock.providers.deployments import Deployments
 from penstock.redis import connect
 

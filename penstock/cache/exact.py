@@ -18,7 +18,7 @@ import structlog
 
 from penstock.completion import CompletionResult
 from penstock.completion.encoding import dumps, loads, pack, unpack
-from penstock.policies import CacheConfig
+from penstock.configuration.policies import CacheConfig
 from penstock.redis import PREFIX, Redis, RedisError
 
 #: seconds after which an entry in the process is looked up in Redis again: another process may have refreshed it

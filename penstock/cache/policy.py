@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass, replace
 
+from penstock.configuration.policies import CacheConfig, CacheMode, CacheRuleConfig
 from penstock.errors import InvalidRequest
-from penstock.policies import CacheConfig, CacheMode, CacheRuleConfig
 
 #: the field of a request's body that says what its caller wishes; the header `x-penstock-cache` stands for it
 FIELD = "penstock_cache"

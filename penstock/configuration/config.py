@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from penstock.catalogue import Quirks, WireFormat, bedrock_url, quirks_of
+from penstock.configuration.policies import CacheConfig, GuardConfig
 from penstock.configuration.routes import NO_LOGPROBS, AcceptConfig, RouteConfig
 from penstock.configuration.section import Amount, Positive, Seconds, Section
 from penstock.configuration.webhooks import WebhooksConfig
-from penstock.policies import CacheConfig, GuardConfig
 
 #: what a key may do: see `penstock.rules.api_keys`
 Scope = Literal["read", "write", "admin"]

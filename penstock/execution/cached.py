@@ -7,6 +7,7 @@ from penstock.cache.exact import Entry, Memory, Shared
 from penstock.cache.key import cache_key
 from penstock.cache.policy import CachePolicy
 from penstock.completion import CompletionRequest, CompletionResult
+from penstock.configuration.policies import CacheConfig
 from penstock.errors import PenstockError
 from penstock.execution.call import Emit, NextDeployment, Order
 from penstock.execution.guarded import replay
@@ -14,7 +15,6 @@ from penstock.execution.record import CallRecord
 from penstock.execution.steps import Completes
 from penstock.execution.tally import Tally
 from penstock.guard.masks import unmasked
-from penstock.policies import CacheConfig
 from penstock.redis import Redis
 
 #: how an answer ended that is worth keeping: a refusal may be another's mood

@@ -12,13 +12,13 @@ from penstock.cache.minilm import SentenceEncoder
 from penstock.cache.policy import CachePolicy
 from penstock.cache.semantic import Asked, Hit, SemanticCache, question_of
 from penstock.completion import CompletionRequest, CompletionResult, EmbeddingRequest
+from penstock.configuration.policies import SemanticConfig
 from penstock.errors import ConfigError, PenstockError, Unavailable, Unstorable
 from penstock.execution.call import Caller, Emit, Order
 from penstock.execution.guarded import replay
 from penstock.execution.record import CallRecord
 from penstock.execution.steps import Completes
 from penstock.guard.masks import unmasked
-from penstock.policies import SemanticConfig
 from penstock.providers.deployments import Deployment, Deployments
 from penstock.store import semantic_answers
 from penstock.store.database import Database

@@ -9,8 +9,8 @@ import jsonschema_rs
 
 from penstock.completion import CompletionRequest, CompletionResult, ResultPart
 from penstock.completion.encoding import dumps, loads
+from penstock.configuration.policies import Place
 from penstock.guard.texts import json_text
-from penstock.policies import Place
 
 #: stands in an answer for what was taken out of it
 _REMOVED = "[REDACTED_{}]"

@@ -5,9 +5,9 @@ from dataclasses import MISSING, Field, fields, replace
 from typing import Any
 
 from penstock.completion import CompletionRequest, EmbeddingRequest
+from penstock.configuration.policies import BoundsConfig
 from penstock.errors import GuardBlocked
 from penstock.guard.texts import has_unreadable
-from penstock.policies import BoundsConfig
 from penstock.rules.estimates import plain_input, prompt_tokens
 
 _Request = CompletionRequest | EmbeddingRequest

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from penstock.policies import Action, Place
+from penstock.configuration.policies import Action, Place
 
 
 @dataclass(frozen=True, slots=True)

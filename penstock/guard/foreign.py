@@ -15,10 +15,10 @@ import httpx
 import structlog
 
 from penstock.completion.encoding import dumps, loads
+from penstock.configuration.policies import Action, HookCheckConfig, PluginCheckConfig
 from penstock.errors import ConfigError
 from penstock.guard.findings import Asking, Passage, Span, Verdict
 from penstock.http import make_client
-from penstock.policies import Action, HookCheckConfig, PluginCheckConfig
 
 GROUP = "penstock.guard"
 _MOST_REASON = 200

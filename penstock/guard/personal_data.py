@@ -11,9 +11,9 @@ import phonenumbers
 from phonenumbers import Leniency, PhoneNumberMatcher
 from stdnum import iban, luhn
 
+from penstock.configuration.policies import PersonalDataKind
 from penstock.guard.findings import Span, without_overlaps
 from penstock.guard.national_ids import national_ids
-from penstock.policies import PersonalDataKind
 
 _EMAIL = re.compile(
     r"(?<![\w.+%-])[\w+%-][\w.+%'-]{0,63}@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(?:[^\W\d_]{2,24}|xn--[a-z0-9-]{2,30})(?![\w@])"

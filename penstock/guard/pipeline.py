@@ -12,18 +12,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from penstock.completion import CompletionRequest, CompletionResult, EmbeddingRequest
-from penstock.errors import AnswerBlocked, ConfigError, GuardBlocked, GuardUnavailable, PenstockError
-from penstock.guard.answers import SchemaCheck, removed, visit_answer
-from penstock.guard.bounds import within_bounds
-from penstock.guard.deny_list import DenyListCheck
-from penstock.guard.findings import Asking, Finding, Passage, Span, TextCheck, Verdict, without_overlaps
-from penstock.guard.foreign import ForeignCheck, NoVerdict, make_check
-from penstock.guard.injection import InjectionCheck
-from penstock.guard.masks import Mask
-from penstock.guard.personal_data import PersonalDataCheck
-from penstock.guard.secrets import SecretsCheck
-from penstock.guard.texts import visit_texts
-from penstock.policies import (
+from penstock.configuration.policies import (
     Action,
     DenyListCheckConfig,
     GuardConfig,
@@ -37,6 +26,17 @@ from penstock.policies import (
     SecretsCheckConfig,
     TextCheckConfig,
 )
+from penstock.errors import AnswerBlocked, ConfigError, GuardBlocked, GuardUnavailable, PenstockError
+from penstock.guard.answers import SchemaCheck, removed, visit_answer
+from penstock.guard.bounds import within_bounds
+from penstock.guard.deny_list import DenyListCheck
+from penstock.guard.findings import Asking, Finding, Passage, Span, TextCheck, Verdict, without_overlaps
+from penstock.guard.foreign import ForeignCheck, NoVerdict, make_check
+from penstock.guard.injection import InjectionCheck
+from penstock.guard.masks import Mask
+from penstock.guard.personal_data import PersonalDataCheck
+from penstock.guard.secrets import SecretsCheck
+from penstock.guard.texts import visit_texts
 
 #: told of every finding as it is made
 OnFinding = Callable[[Finding], None]

@@ -27,7 +27,7 @@ from penstock.completion import (
     ToolResult,
 )
 from penstock.completion.encoding import dumps, loads
-from penstock.policies import Place
+from penstock.configuration.policies import Place
 
 #: given a text and where it stands, what stands there instead
 Visit = Callable[[str, Place], str]

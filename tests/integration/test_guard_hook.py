@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from penstock.configuration.policies import GuardConfig
 from penstock.dialects import openai_chat
 from penstock.errors import GuardBlocked, GuardUnavailable
 from penstock.guard.pipeline import Guard
-from penstock.policies import GuardConfig
 
 TEXT = "Zofia \U0001f469 lives in Łódź, me@example.com"
 

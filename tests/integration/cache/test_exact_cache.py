@@ -14,7 +14,7 @@ from penstock.cache import coalesce
 from penstock.cache.coalesce import Flights, Found, Turn
 from penstock.cache.exact import Entry, Memory, Shared
 from penstock.completion import CompletionResult, ResultPart, Usage
-from penstock.policies import CacheConfig
+from penstock.configuration.policies import CacheConfig
 from penstock.redis import Redis, connect
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from penstock.cache.policy import CachePolicy, Wish, policy, read_wish
+from penstock.configuration.policies import CacheConfig
 from penstock.errors import InvalidRequest
-from penstock.policies import CacheConfig
 
 DEFAULT = CacheConfig()
 RULES = CacheConfig.model_validate(

@@ -17,13 +17,13 @@ from penstock.completion import (
     ToolCall,
     Usage,
 )
+from penstock.configuration.policies import GuardConfig
 from penstock.dialects import openai_chat
 from penstock.errors import AnswerBlocked, ConfigError, GuardBlocked, GuardUnavailable
 from penstock.guard import foreign
 from penstock.guard.findings import Finding, Span, Verdict
 from penstock.guard.masks import unmasked
 from penstock.guard.pipeline import Guard, Screened
-from penstock.policies import GuardConfig
 
 
 def make(checks: list[Any] | None = None, *, output: list[Any] | None = None, **bounds: Any) -> Guard:

@@ -4,10 +4,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
-Positive = Annotated[int, Field(gt=0)]
-Seconds = Annotated[float, Field(gt=0)]
+from penstock.configuration.section import Positive, Seconds, Section
 
 #: what happens to what a check finds. What is allowed is hidden from the checks after it.
 Action = Literal["allow", "flag", "redact", "block"]
@@ -18,11 +17,7 @@ PersonalDataKind = Literal["email", "iban", "card", "national_id", "phone"]
 _ALL_KINDS: tuple[PersonalDataKind, ...] = ("email", "iban", "card", "national_id", "phone")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class BoundsConfig(_Section):
+class BoundsConfig(Section):
     """How large a request may be and what it may ask for; what is left out is not bounded.
 
     `max_bytes` counts the UTF-8 bytes of all its text, `max_output_tokens` what all its answers together may have.
@@ -41,7 +36,7 @@ class BoundsConfig(_Section):
     unreadable: Literal["allow", "block"] = "allow"
 
 
-class _Check(_Section):
+class _Check(Section):
     #: the places a check of input looks at; of an answer there is only one
     places: list[Place] = ["system", "user", "assistant", "tool", "parameter"]
 
@@ -96,7 +91,7 @@ class DenyListCheckConfig(_Check):
         return value
 
 
-class SchemaCheckConfig(_Section):
+class SchemaCheckConfig(Section):
     """The answer's text must be JSON of this schema, or of the one the request asks for; else it is not checked."""
 
     check: Literal["json_schema"]
@@ -134,7 +129,7 @@ InputCheckConfig = Annotated[TextCheckConfig | ForeignCheckConfig, Field(discrim
 OutputCheckConfig = Annotated[TextCheckConfig | ForeignCheckConfig | SchemaCheckConfig, Field(discriminator="check")]
 
 
-class GuardPolicyConfig(_Section):
+class GuardPolicyConfig(Section):
     """What is asked of a request before a provider sees it, and of the answer; checks run in this order."""
 
     bounds: BoundsConfig = BoundsConfig()
@@ -142,7 +137,7 @@ class GuardPolicyConfig(_Section):
     output: list[OutputCheckConfig] = []
 
 
-class GuardRuleConfig(_Section):
+class GuardRuleConfig(Section):
     """Which policy holds for a tenant that asks for a model or route; without tenants or models, for all of them."""
 
     policy: str
@@ -150,7 +145,7 @@ class GuardRuleConfig(_Section):
     models: list[str] = []
 
 
-class GuardConfig(_Section):
+class GuardConfig(Section):
     """Policies by name, and where they hold: the first rule that fits decides; where none fits nothing is checked."""
 
     policies: dict[str, GuardPolicyConfig] = {}
@@ -167,7 +162,7 @@ class GuardConfig(_Section):
 CacheMode = Literal["off", "read", "write", "on"]
 
 
-class CacheRuleConfig(_Section):
+class CacheRuleConfig(Section):
     """How answers are cached for a tenant that asks for a model or route; without tenants or models, for all of them.
 
     With temperatures `zero`, answers to requests with temperature 0 alone: at any other the model is asked for variety.
@@ -187,7 +182,7 @@ class CacheRuleConfig(_Section):
         return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
-class SemanticConfig(_Section):
+class SemanticConfig(Section):
     """Answers served for other questions of the same meaning, for the models and routes named in `models` only.
 
     `serve` gives out stored answers; `shadow` asks the provider all the same and notes what would have been served.
@@ -211,7 +206,7 @@ class SemanticConfig(_Section):
         return self
 
 
-class CacheConfig(_Section):
+class CacheConfig(Section):
     """The exact cache: its size in each worker process and in Redis, in bytes (0: none), and how long entries live.
 
     `coalesce`: of identical requests under way one makes the call. Where no rule fits, the defaults of a rule hold.
