@@ -15,9 +15,7 @@ from penstock.routing.judges import ConfiguredJudge
 class Judge(Protocol):
     """The judgement of one route."""
 
-    def __call__(
-        self, request: CompletionRequest, deployment: str, result: CompletionResult, earlier: Sequence[RouteStep]
-    ) -> Verdict:
+    def __call__(self, request: CompletionRequest, result: CompletionResult, earlier: Sequence[RouteStep]) -> Verdict:
         """What is thought of the newest answer to `request`, beside those that were not accepted before it."""
         ...
 
@@ -54,7 +52,7 @@ class Escalation:
         last: bool,
     ) -> RouteStep:
         """Judge the newest answer, which came for `spent`; on the `last` step it is accepted in any case."""
-        verdict = LAST if last else self.judge(request, deployment, result, earlier)
+        verdict = LAST if last else self.judge(request, result, earlier)
         usage, cost = spent
         if not verdict.accepted and self._exhausted(earlier, cost):
             verdict = Verdict(True, verdict.confidence, f"{verdict.reason}; the budget of the route allows no more")

@@ -17,14 +17,7 @@ from penstock.configuration import Config
 from penstock.dialects import openai_responses, registry
 from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
-from penstock.errors import (
-    GuardUnavailable,
-    ModelNotFound,
-    PenstockError,
-    ProviderCircuitOpen,
-    Unavailable,
-    error_to_json,
-)
+from penstock.errors import ModelNotFound, PenstockError, ProviderCircuitOpen, Unavailable, error_to_json
 from penstock.execution.accept import Escalation, escalations
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Asked, Caller, Deferred, Emit, Interrupted, NextDeployment, Order
@@ -45,11 +38,8 @@ from penstock.store.jobs import ClaimedJob
 
 _log = structlog.get_logger()
 
-#: queued work that met a part of Penstock that is away goes back to the backlog for so long
-_AWAY_SECONDS = 1.0
-
-#: queued work whose guard cannot be asked waits so many seconds before it goes back to the backlog
-_GUARD_PAUSE = 2.0
+#: queued work that met a part of Penstock, or of its guard, that is away waits so long before it goes back
+_AWAY_SECONDS = 2.0
 
 
 class Hop(Exception):
@@ -121,9 +111,10 @@ class Pipeline:
         except (Deferred, Hop, Interrupted):
             raise
         except Unavailable as error:
-            # a part of Penstock is away: no fault of the job, which waits for it unless a client does
+            # no fault of the job, which waits for it unless a client does
             if job.lane == "interactive":
                 return failed(job, record, error)
+            await asyncio.sleep(_AWAY_SECONDS)
             raise Deferred(_AWAY_SECONDS) from error
         except PenstockError as error:
             return failed(job, record, error)
@@ -132,7 +123,7 @@ class Pipeline:
             return failed(job, record, PenstockError(f"Internal error ({type(error).__name__})."))
         return _finished(job, record, "succeeded", 200, replace(outcome, cache=record.cached))
 
-    async def _answer(self, work: "_Work") -> Outcome:
+    async def _answer(self, work: _Work) -> Outcome:
         job, record = work.job, work.record
         deployment = self._deployments.get(job.deployment)
         if deployment is None:
@@ -156,7 +147,7 @@ class Pipeline:
         except NextDeployment as failed:
             raise self.next_hop(job, failed.error) from failed
 
-    async def _escalated(self, escalation: Escalation, work: "_Work", request: CompletionRequest) -> Outcome:
+    async def _escalated(self, escalation: Escalation, work: _Work, request: CompletionRequest) -> Outcome:
         """The answer of a route's step, if it is accepted. It is streamed only then, so that none is taken back."""
         job, record = work.job, work.record
         onward = [name for name in job.fallback or () if self._deployments.get(name) is not None]
@@ -190,7 +181,7 @@ class Pipeline:
         return await guarded(partial(self._answers.complete, orders[0], record), screened, record, emit)
 
     async def _screen(self, job: ClaimedJob, request: CompletionRequest | EmbeddingRequest) -> Screened:
-        """What the guard lets pass; queued work waits for a check that is away."""
+        """What the guard lets pass."""
 
         def on_finding(finding: Finding) -> None:
             self._tally.add("guard", finding.check, finding.kind, finding.action, amount=finding.count)
@@ -205,15 +196,9 @@ class Pipeline:
             )
 
         prompt = registry.get(job.dialect).prompt
-        try:
-            return await self._guard.screen(
-                request, tenant=job.tenant_id, model=job.model, prompt=prompt, on_finding=on_finding
-            )
-        except GuardUnavailable as error:
-            if job.lane == "interactive":
-                raise
-            await asyncio.sleep(_GUARD_PAUSE)
-            raise Deferred(_GUARD_PAUSE) from error
+        return await self._guard.screen(
+            request, tenant=job.tenant_id, model=job.model, prompt=prompt, on_finding=on_finding
+        )
 
     def _order(
         self,

@@ -25,13 +25,7 @@ class ConfiguredJudge:
         self._accept = accept
         self._pattern = re.compile(accept.pattern) if accept.pattern is not None else None
 
-    def __call__(
-        self,
-        request: CompletionRequest,
-        deployment: str,  # noqa: ARG002
-        result: CompletionResult,
-        earlier: Sequence[RouteStep],
-    ) -> Verdict:
+    def __call__(self, request: CompletionRequest, result: CompletionResult, earlier: Sequence[RouteStep]) -> Verdict:
         """See `execution.accept.Judge`."""
         fault = self._fault(request, result)
         if fault is not None:

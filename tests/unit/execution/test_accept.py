@@ -21,9 +21,7 @@ def result(text: str) -> CompletionResult:
     return CompletionResult((ResultPart("text", text),), ((0, len(text), 0),), ("stop",), Usage(5, 6))
 
 
-def distrusts(
-    request: CompletionRequest, deployment: str, answer: CompletionResult, earlier: Sequence[RouteStep]
-) -> Verdict:
+def distrusts(request: CompletionRequest, answer: CompletionResult, earlier: Sequence[RouteStep]) -> Verdict:
     return Verdict(False, 0.25, "short")
 
 
