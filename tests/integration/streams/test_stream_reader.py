@@ -16,6 +16,8 @@ from penstock.streams.entries import Ended, buffer_key, channel, encode, publica
 from penstock.streams.reader import Owner, StreamReader, Subscription
 
 WORKER = UUID(int=1)
+#: what the reader under test calls its connections: others listen on a shared server too
+NAME = "stream-reader-under-test"
 
 
 async def nobody() -> Owner:
@@ -25,7 +27,8 @@ async def nobody() -> Owner:
 
 @pytest.fixture
 async def reader(redis: Redis, servers: Servers) -> AsyncIterator[StreamReader]:
-    made = StreamReader(connect(servers.redis, size=4))
+    named = servers.redis + ("&" if "?" in servers.redis else "?") + f"client_name={NAME}"
+    made = StreamReader(connect(named, size=4))
     running = asyncio.create_task(made.run())
     yield made
     assert not running.done(), "nothing may end it"
@@ -45,7 +48,8 @@ async def publish(redis: Redis, job_id: UUID, number: int) -> None:
 
 
 async def listeners(redis: Redis) -> list[str]:
-    return [client["id"] for client in await redis.client_list() if "P" in client["flags"]]
+    everyone = await redis.client_list()
+    return [client["id"] for client in everyone if "P" in client["flags"] and client["name"] == NAME]
 
 
 async def test_many_first_subscribers_at_once_share_one_connection(reader: StreamReader, redis: Redis) -> None:
