@@ -98,9 +98,9 @@ class WorkerProcess:
         caller = Caller(self._providers, limits, self._quota, Calibration(), policies)
         self._guard = Guard(config.guard)
         self._tally = Tally(self._redis)
-        self._cache_redis = connect(self.settings.redis_url, size=CONNECTIONS)
-        before = await self._answers(caller, deployments)
-        answers = CachedCaller(before, self._cache_redis, config.cache, self._tally)
+        self._cache_redis = connect(self.settings.redis_url, size=CONNECTIONS, timeout=None)
+        before = await self._before(caller, deployments)
+        self._answers = CachedCaller(before, caller, self._cache_redis, config.cache, self._tally.add)
         writer = StreamWriter(self._redis, self.worker_id)
         returns = Returns(self._database, self.worker_id)
         self._doorbell = broker.Doorbell(broker.make_app(self.settings.broker_url, list(config.providers)))
@@ -109,7 +109,7 @@ class WorkerProcess:
             lane=self.lane,
             database=self._database,
             redis=self._redis,
-            pipeline=Pipeline(config, deployments, caller, answers, self._guard, self._tally),
+            pipeline=Pipeline(config, deployments, caller, self._answers, self._guard, self._tally),
             exits=Exits(commit, returns, Hops(self._database, self._redis, self._doorbell, deployments)),
             writer=writer,
             permits=config.worker.permits,
@@ -122,8 +122,8 @@ class WorkerProcess:
         for work in (writer.run(), commit.run(), returns.run(), self._tally.run(), hearing, beating):
             self._background.append(tasks.essential(work))
 
-    async def _answers(self, caller: Caller, deployments: Deployments) -> Completes:
-        """The caller with the steps before it."""
+    async def _before(self, caller: Caller, deployments: Deployments) -> Completes:
+        """The caller with the steps before it, down from the exact cache."""
         keeper = PromptKeeper(caller, Prefixes(self._redis))
         semantic = self.settings.config.cache.semantic
         if not semantic.models:
@@ -139,6 +139,7 @@ class WorkerProcess:
 
     async def _close(self) -> None:
         await self.runtime.drain(DRAIN_SECONDS)
+        await self._answers.close()
         await tasks.end(*self._background)
         await self._tally.flush()
         await self._guard.close()
