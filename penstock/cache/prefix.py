@@ -1,10 +1,11 @@
 """Help for providers that keep prompts: where a prompt is marked to be kept, and who writes it first.
 
 Writing a prefix to Anthropic's cache costs a quarter more than its plain input, and reading it a tenth of it ("Prompt
-caching", the vendor's documentation). So a mark pays from the second call on that has the same prefix within five
-minutes, and one on a prefix that nobody repeats costs. Therefore a prefix is marked when it was met before, here and
-lately. Calls of one batch often begin together; then one goes first and the others wait until it is answered, because
-until then each would write the prefix for itself. A call with a client waiting never waits.
+caching", the vendor's documentation); so it is for its models at Bedrock, whose marks are `cachePoint` blocks. So a
+mark pays from the second call on that has the same prefix within five minutes, and one on a prefix that nobody repeats
+costs. Therefore a prefix is marked when it was met before, here and lately. Calls of one batch often begin together;
+then one goes first and the others wait until it is answered, because until then each would write the prefix for itself.
+A call with a client waiting never waits.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ import structlog
 
 from penstock.completion import CacheLifetime, CompletionRequest, Message, Part, Reasoning, Text
 from penstock.completion.encoding import dumps
+from penstock.providers.bedrock_models import family_of
 from penstock.providers.deployments import Deployment
 from penstock.redis import PREFIX, Redis, RedisError
 from penstock.rules.estimates import plain_input
@@ -48,9 +50,16 @@ class Place:
 
 
 def pays(deployment: Deployment, size: int) -> bool:
-    """Whether marks can help a request of `size` bytes there: the vendor wants them, and the prompt is long enough."""
-    wants = deployment.provider_config.wire_format == "anthropic" and deployment.model_config.prompt_cache == "auto"
-    return wants and plain_input(size) >= LEAST_TOKENS
+    """Whether marks can help a request of `size` bytes there: the model knows them, and the prompt is long enough."""
+    if deployment.model_config.prompt_cache != "auto" or plain_input(size) < LEAST_TOKENS:
+        return False
+    match deployment.provider_config.wire_format:
+        case "anthropic":
+            return True
+        case "bedrock":
+            return bool(family_of(deployment.upstream_model).keeps)
+        case _:
+            return False
 
 
 def places(request: CompletionRequest) -> list[Place]:
