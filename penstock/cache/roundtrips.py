@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
+from hiredis import pack_command
 from redis.exceptions import NoScriptError, ResponseError
 
 from penstock import tasks
@@ -110,10 +111,11 @@ class RoundTrips:
         """
         if self._connection is None:
             self._connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-            commands = [*(("SCRIPT LOAD", text) for text in self._scripts), *commands]
+            commands = [*(("SCRIPT", "LOAD", text) for text in self._scripts), *commands]
             return (await self._exchange(commands))[len(self._scripts) :]
         connection = self._connection
-        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        packed = b"".join([pack_command(command) for command in commands])
+        await connection.send_packed_command(packed, check_health=False)
         answers: list[Any] = []
         for _ in commands:
             try:
