@@ -19,7 +19,6 @@ import urllib.request
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +48,14 @@ class Death:
 class Repeats:
     """The calls beyond the first for each question, by what became of the one before.
 
-    `under_way`: it was not answered yet when its worker stopped. `unkept`: it was answered in the last moment before.
-    `unexplained` are the questions of all others.
+    `under_way`: it was not answered yet when its worker stopped. `unkept`: it was answered in the last moment before,
+    `oldest` seconds at most, and not read or not kept yet. `unexplained` are the questions of all others.
     """
 
     under_way: int
     unkept: int
     unexplained: list[str]
+    oldest: float = 0.0
 
 
 def explain(calls: Sequence[dict[str, Any]], death: Death | None) -> Repeats:
@@ -63,11 +63,16 @@ def explain(calls: Sequence[dict[str, Any]], death: Death | None) -> Repeats:
     asked: dict[str, list[dict[str, Any]]] = {}
     for call in sorted(calls, key=lambda call: call["came"]):
         asked.setdefault(call["asked"], []).append(call)
-    reasons = [
-        (_reason(before, death), question) for question, several in asked.items() for before, _ in pairwise(several)
-    ]
+    before = [one for several in asked.values() for one in several[:-1]]
+    reasons = [(_reason(one, death), one) for one in before]
     counts = Counter(reason for reason, _ in reasons)
-    return Repeats(counts["under way"], counts["unkept"], [q for reason, q in reasons if reason == "unexplained"])
+    ages = [death.at - one["ended"] for reason, one in reasons if death is not None and reason == "unkept"]
+    return Repeats(
+        counts["under way"],
+        counts["unkept"],
+        [one["asked"] for reason, one in reasons if reason == "unexplained"],
+        max(ages, default=0.0),
+    )
 
 
 def _reason(before: dict[str, Any], death: Death | None) -> str:
@@ -198,6 +203,7 @@ def main() -> int:
         *result["at the kill"].items(),
         ("asked again: was under way in the worker that died", again["under_way"]),
         ("asked again: its answer was not kept yet", again["unkept"]),
+        ("the oldest of these answers, ms", round(again["oldest"] * 1000)),
         ("asked again, unexplained", len(again["unexplained"])),
         ("questions with two answers", result["questions with two answers"]),
         ("seconds", result["seconds"]),

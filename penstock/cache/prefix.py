@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -37,6 +37,7 @@ _PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 _REMEMBERED = 20_000
 _KEPT_FOR: CacheLifetime = "5m"
+_KEY = "prompt_cache_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +50,33 @@ class Place:
     tokens: int
 
 
-def pays(deployment: Deployment, size: int) -> bool:
-    """Whether marks can help a request of `size` bytes there: the model knows them, and the prompt is long enough."""
-    if deployment.model_config.prompt_cache != "auto" or plain_input(size) < LEAST_TOKENS:
-        return False
+def help_for(deployment: Deployment, size: int) -> Literal["marks", "key"] | None:
+    """What can help a request of `size` bytes there: the model knows it, and the prompt is long enough."""
+    configured = deployment.model_config.prompt_cache
+    if configured == "off" or plain_input(size) < LEAST_TOKENS:
+        return None
+    if configured == "key":
+        return "key"
     match deployment.provider_config.wire_format:
         case "anthropic":
-            return True
+            return "marks"
         case "bedrock":
-            return bool(family_of(deployment.upstream_model).keeps)
+            return "marks" if family_of(deployment.upstream_model).keeps else None
         case _:
-            return False
+            return None
+
+
+def keyed(request: CompletionRequest) -> CompletionRequest:
+    """The request with a `prompt_cache_key` of its beginning, unless its caller gave one.
+
+    OpenAI keeps prompts by itself, each on the machine that answered, and sends requests with one beginning and one key
+    to one machine ("Prompt caching", the vendor's documentation). The key is of the first part that ends behind the
+    least size, so it stays the same while a conversation grows.
+    """
+    found = places(request)
+    if not found or _KEY in request.extra or _KEY in request.responses_only:
+        return request
+    return replace(request, extra={**request.extra, _KEY: f"penstock-{found[0].digest.hex()}"})
 
 
 def places(request: CompletionRequest) -> list[Place]:

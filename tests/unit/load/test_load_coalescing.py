@@ -17,7 +17,7 @@ def test_what_was_under_way_in_the_worker_that_died_is_excused():
 
 
 def test_an_answer_of_its_last_moment_may_not_have_been_kept():
-    assert explain([call("a", 99, 99.9), call("a", 105, 106, 9)], DEATH) == Repeats(0, 1, [])
+    assert explain([call("a", 99, 99.875), call("a", 105, 106, 9)], DEATH) == Repeats(0, 1, [], oldest=0.125)
     assert explain([call("a", 90, 91), call("a", 105, 106, 9)], DEATH) == Repeats(0, 0, ["a"])
 
 
