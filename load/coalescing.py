@@ -38,18 +38,22 @@ _LIMIT_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """A worker that was stopped at a moment (seconds since 1970) and then killed, and the ports it called from."""
+    """A worker that was stopped at a moment (seconds since 1970) and then killed, and the ports it called from.
+
+    At those of `unread` there lay something that it had not read yet.
+    """
 
     at: float
     ports: frozenset[int]
+    unread: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
     """The calls beyond the first for each question, by what became of the one before.
 
-    `under_way`: it was not answered yet when its worker stopped. `unkept`: it was answered in the last moment before,
-    `oldest` seconds at most, and not read or not kept yet. `unexplained` are the questions of all others.
+    `under_way`: it was not answered yet when its worker stopped, or the answer lay unread. `unkept`: it was answered in
+    the last moment before, `oldest` seconds at most, and not kept yet. `unexplained` are the questions of all others.
     """
 
     under_way: int
@@ -64,7 +68,8 @@ def explain(calls: Sequence[dict[str, Any]], death: Death | None) -> Repeats:
     for call in sorted(calls, key=lambda call: call["came"]):
         asked.setdefault(call["asked"], []).append(call)
     before = [one for several in asked.values() for one in several[:-1]]
-    reasons = [(_reason(one, death), one) for one in before]
+    last = {call["port"]: call for call in calls if death is not None and call["came"] <= death.at}
+    reasons = [(_reason(one, death, is_last=last.get(one["port"]) is one), one) for one in before]
     counts = Counter(reason for reason, _ in reasons)
     ages = [death.at - one["ended"] for reason, one in reasons if death is not None and reason == "unkept"]
     return Repeats(
@@ -75,10 +80,12 @@ def explain(calls: Sequence[dict[str, Any]], death: Death | None) -> Repeats:
     )
 
 
-def _reason(before: dict[str, Any], death: Death | None) -> str:
+def _reason(before: dict[str, Any], death: Death | None, *, is_last: bool) -> str:
+    """`is_last`: the worker asked nothing else over the same connection before it stopped."""
     if death is None or before["port"] not in death.ports or before["came"] > death.at:
         return "unexplained"
-    if before["ended"] is None or before["ended"] > death.at:
+    unread = is_last and before["port"] in death.unread
+    if before["ended"] is None or before["ended"] > death.at or unread:
         return "under way"
     return "unkept" if death.at - before["ended"] < _UNKEPT_SECONDS else "unexplained"
 
@@ -94,7 +101,7 @@ def kill_busiest(workers: Collection[int], port: int) -> Death:
     """Kill the worker with the most connections to a port. It is stopped first, so that its ports can be read."""
     busiest = max(workers, key=lambda pid: len(_ports(pid, port)))
     os.kill(busiest, signal.SIGSTOP)
-    death = Death(time.time(), _ports(busiest, port))
+    death = Death(time.time(), _ports(busiest, port), _unread())
     os.kill(busiest, signal.SIGKILL)
     return death
 
@@ -102,6 +109,15 @@ def kill_busiest(workers: Collection[int], port: int) -> Death:
 def _ports(pid: int, port: int) -> frozenset[int]:
     connections = psutil.Process(pid).net_connections("tcp")
     return frozenset(one.laddr.port for one in connections if one.raddr and one.raddr.port == port)
+
+
+def _unread() -> frozenset[int]:
+    """The local ports of this machine at which something waits to be read; none where the system does not say."""
+    table = Path("/proc/net/tcp")
+    if not table.exists():
+        return frozenset()
+    rows = [row.split() for row in table.read_text("ascii").splitlines()[1:]]
+    return frozenset(int(row[1].split(":")[1], 16) for row in rows if int(row[4].split(":")[1], 16))
 
 
 def lines(count: int, distinct: int, *, seed: int = 7) -> tuple[bytes, dict[str, str]]:

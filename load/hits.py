@@ -19,12 +19,13 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from load import report
+from load import report, simulated
 from load.bench import provider
-from load.engine import ADMIN_KEY, MODEL, BenchFailed, Penstock, Run, bench_config, input_file
+from load.engine import ADMIN_KEY, BenchFailed, Penstock, Run, bench_config, input_file
 
 _WARM_UP_JOBS = 400
 _LIMIT_SECONDS = 600.0
+_SINGLE = "single"
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -34,8 +35,12 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         BenchFailed: a repeated line was not answered from the cache, or a batch did not end well.
     """
     lines = input_file(options.jobs, "q")
-    with provider(options.latency_ms) as target:
+    latency = ("--latency-ms", str(options.latency_ms), "--time-to-first-token-ms", str(options.latency_ms))
+    with provider(options.latency_ms) as target, simulated.provider(*latency) as streaming:
         config = bench_config(target.url, {})
+        # a call with a client waiting is streamed, which the cheap provider does not do
+        config["providers"]["streaming"] = {"wire_format": "openai", "base_url": f"{streaming}/v1"}
+        config["models"][_SINGLE] = {"provider": "streaming"}
         config["cache"] = {"memory_bytes": 0, "rules": [{"temperatures": "any"}]}
         with Penstock(folder, config, workers=options.workers) as penstock:
             penstock.run_batch(input_file(_WARM_UP_JOBS, "warm"), _WARM_UP_JOBS, _LIMIT_SECONDS)
@@ -69,7 +74,7 @@ def _figures(run: Run, jobs: int) -> dict[str, Any]:
 def _waited(url: str, calls: int, wish: str) -> dict[str, float]:
     """Milliseconds of one client that waits for one call after the other."""
     headers = {"authorization": f"Bearer {ADMIN_KEY}", "x-penstock-cache": wish}
-    body = {"model": MODEL, "messages": [{"role": "user", "content": f"How much is it? ({wish})"}]}
+    body = {"model": _SINGLE, "messages": [{"role": "user", "content": f"How much is it? ({wish})"}]}
     expected = None if wish == "off" else "hit"
     taken = []
     with httpx.Client(base_url=url, headers=headers, timeout=60.0, trust_env=False) as client:

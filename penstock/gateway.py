@@ -342,7 +342,9 @@ class LLMGateway:
             ),
         )
         try:
-            return await ask(order, record)
+            result = await ask(order, record)
+            await record.kept()
+            return result
         finally:
             running.attempts += record.attempts
             running.cached = record.cached

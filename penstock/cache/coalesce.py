@@ -85,18 +85,12 @@ class Flights:
     def leave(self, turn: Turn, entry: Entry | None, *, passing: bool) -> "asyncio.Task[None]":
         """The end of a turn: with its entry, or without one. `passing`: another may still come to an answer.
 
-        This process knows at once. Nobody's answer waits until the fleet does, which is when the task ends: a process
-        that dies before that has lost an entry as one that dies with its answer on the way.
+        The task ends when the fleet knows. Until then nobody else has the answer, here neither: what was given to
+        others must not be lost with this process, or it is bought again and answered differently.
         """
         data = entry.to_bytes() if entry is not None else b""
-        if len(data) > self._largest:
-            data = b""
-        kept = bool(data) and self._memory.put(turn.key, data)
         self._leads.pop(turn.token, None)
-        if turn.lead and kept:
-            self._tell(turn.key, again=True)
-            turn = Turn(turn.key, lead=False, token=turn.token)
-        return self._behind(self._leave(turn, data, passing=passing))
+        return self._behind(self._leave(turn, data if len(data) <= self._largest else b"", passing=passing))
 
     async def close(self) -> None:
         """Finish what is under way, and renew no lead any more."""
@@ -108,9 +102,12 @@ class Flights:
     async def _leave(self, turn: Turn, data: bytes, *, passing: bool) -> None:
         kept = False
         try:
+            stored = None
             if turn.token or data:
                 alone = 0 if passing or data else _ALONE_MS
-                kept = await self._shared.leave(turn.key, turn.token, data, alone) is not None and bool(data)
+                stored = await self._shared.leave(turn.key, turn.token, data, alone)
+            if data:
+                kept = self._memory.put(turn.key, data) or stored is not None
         finally:
             if turn.lead:
                 self._tell(turn.key, again=kept or passing)

@@ -44,7 +44,10 @@ class CachedCaller:
     async def complete(
         self, order: Order[CompletionRequest], record: CallRecord, emit: Emit | None
     ) -> CompletionResult:
-        """As `Caller.complete`. Only whole answers enter the cache, before masked text is put back in them."""
+        """As `Caller.complete`. Only whole answers enter the cache, before masked text is put back in them.
+
+        What is kept for others is on its way when this returns: the record knows.
+        """
 
         def make() -> Awaitable[CompletionResult]:
             return self._completes.complete(order, record, emit)
@@ -104,7 +107,7 @@ class CachedCaller:
         # an answer found by its meaning is kept as what it is, not as that of this request
         if record.cached == "miss" and policy.writes and is_whole(result):
             entry = Entry(result, time.time(), record.attempts[-1].cost)
-        self._flights.leave(found, entry, passing=False)
+        record.keeping.append(self._flights.leave(found, entry, passing=False))
         self._count("cache", record.cached, order.deployment.name)
         return result
 

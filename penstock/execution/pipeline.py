@@ -124,7 +124,9 @@ class Pipeline:
             return failed(job, record, PenstockError(f"Internal error ({type(error).__name__})."))
         finally:
             self._count_kept_prompts(job, record)
-        return _finished(job, record, "succeeded", 200, replace(outcome, cache=record.cached))
+        finished = _finished(job, record, "succeeded", 200, replace(outcome, cache=record.cached))
+        await record.kept()
+        return finished
 
     def _count_kept_prompts(self, job: ClaimedJob, record: CallRecord) -> None:
         for attempt in record.attempts:

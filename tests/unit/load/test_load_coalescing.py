@@ -21,6 +21,11 @@ def test_an_answer_of_its_last_moment_may_not_have_been_kept():
     assert explain([call("a", 90, 91), call("a", 105, 106, 9)], DEATH) == Repeats(0, 0, ["a"])
 
 
+def test_an_answer_that_lay_unread_was_under_way():
+    calls = [call("b", 80, 81, 1), call("a", 90, 91, 1), call("a", 105, 106, 9), call("b", 105, 106, 9)]
+    assert explain(calls, Death(100.0, frozenset({1}), unread=frozenset({1}))) == Repeats(1, 0, ["b"])
+
+
 def test_nothing_else_is_excused():
     elsewhere = [call("a", 99, None, 7), call("a", 105, 106, 9)]
     assert explain(elsewhere, DEATH).unexplained == ["a"]
