@@ -163,6 +163,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 killing.start()
             run = penstock.run_batch(file, options.lines, _LIMIT_SECONDS)
         calls = calls_of(witness)
+    logs = "".join(log.read_text("utf-8", "replace") for log in (folder / "data" / "logs").glob("*.log"))
     death = deaths[0] if deaths else None
     repeats = explain(calls, death)
     answers: dict[str, set[str]] = {}
@@ -183,6 +184,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             else 0,
         },
         "asked again": asdict(repeats),
+        "times a worker did without Redis": logs.count("the cache does without Redis"),
         "questions with two answers": sum(len(texts) > 1 for texts in answers.values()),
     }
 
@@ -200,6 +202,7 @@ def main() -> int:
     parser.add_argument("--permits", type=int, default=400, help="calls at once of one worker process")
     parser.add_argument("--kill-after", type=int, default=2_000, help="calls until a worker is killed; 0: none is")
     parser.add_argument("--latency-ms", type=float, default=150.0, help="median of the provider's")
+    parser.add_argument("--keep", action="store_true", help="keep the data folder with its logs")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="penstock-coalescing-"))
     folder.chmod(0o755)  # embedded servers started by root run as another user, who must pass through
@@ -209,7 +212,10 @@ def main() -> int:
         print(f"coalescing: {failed}", file=sys.stderr)
         return 1
     finally:
-        shutil.rmtree(folder)
+        if options.keep:
+            print(f"kept {folder}", file=sys.stderr)
+        else:
+            shutil.rmtree(folder)
     table = Table(title=f"{options.lines} lines, {options.distinct} distinct, {options.workers} workers")
     for name in ("what", "number"):
         table.add_column(name)
@@ -221,6 +227,7 @@ def main() -> int:
         ("asked again: its answer was not kept yet", again["unkept"]),
         ("the oldest of these answers, ms", round(again["oldest"] * 1000)),
         ("asked again, unexplained", len(again["unexplained"])),
+        ("times a worker did without Redis", result["times a worker did without Redis"]),
         ("questions with two answers", result["questions with two answers"]),
         ("seconds", result["seconds"]),
     ]:

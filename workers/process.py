@@ -14,10 +14,11 @@ from celery import Celery
 from celery.signals import worker_shutting_down
 
 from penstock import broker, tasks
-from penstock.cache.exact import CONNECTIONS
+from penstock.cache.exact import CONNECTIONS, Shared
 from penstock.cache.prefix import Prefixes
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Caller
+from penstock.execution.continuing import ContinuingCaller
 from penstock.execution.kept_prompts import PromptKeeper
 from penstock.execution.pipeline import Pipeline
 from penstock.execution.steps import Completes
@@ -124,14 +125,17 @@ class WorkerProcess:
 
     async def _before(self, caller: Caller, deployments: Deployments) -> Completes:
         """The caller with the steps before it, down from the exact cache."""
-        keeper = PromptKeeper(caller, Prefixes(self._redis))
-        semantic = self.settings.config.cache.semantic
+        config = self.settings.config
+        before: Completes = PromptKeeper(caller, Prefixes(self._redis))
+        if any(model.continues for model in config.models.values()):
+            before = ContinuingCaller(before, Shared(self._cache_redis, config.cache))
+        semantic = config.cache.semantic
         if not semantic.models:
-            return keeper
+            return before
         # Only who wants this cache needs its extra (`penstock[semantic]`).
         from penstock.execution.semantic import standing_before
 
-        return await standing_before(keeper, caller, semantic, deployments, self._database)
+        return await standing_before(before, caller, semantic, deployments, self._database)
 
     async def _finalize(self, batch_ids: frozenset[UUID]) -> None:
         for batch_id in batch_ids:

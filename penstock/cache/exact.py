@@ -21,8 +21,10 @@ from penstock.redis import PREFIX, Redis
 
 #: seconds after which an entry in the process is looked up in Redis again: another process may have refreshed it
 MEMORY_SECONDS = 60.0
-#: connections to Redis of one process: one in hand, and one for the moment in which it is exchanged
-CONNECTIONS = 2
+#: connections to Redis of one process: one in hand for entries and one for parts, each with one to take its place
+CONNECTIONS = 4
+#: for so long the part of a broken answer is kept: who asks again does so soon
+_PART_MS = 600_000
 _SCRIPTS = ("enter", "leave", "keep")
 _TIME_DIGITS = 13
 _TEXTS, _VECTORS = "result", "vectors"
@@ -127,6 +129,17 @@ class Shared:
         moved: int | None = await self._run("leave", keys, (token, data, self._keep_ms, self._budget, alone_ms))
         return moved
 
+    async def get_part(self, key: str) -> bytes | None:
+        """What there is of an answer that broke off. It is no entry: only who can go on from it may read it."""
+        found: bytes | None = await self._trips.ask("GET", _part_key(key)) if self._trips is not None else None
+        return found
+
+    async def keep_part(self, key: str, data: bytes) -> None:
+        """Keep a part for some minutes, within the budget of entries."""
+        await self._run(
+            "leave", (_part_key(key), _lead_key(key), _INDEX, _SIZES), ("", data, _PART_MS, self._budget, 0)
+        )
+
     async def keep(self, key: str, token: str, lead_ms: int) -> None:
         """Renew a lead."""
         await self._run("keep", (_lead_key(key),), (token, lead_ms))
@@ -144,6 +157,10 @@ class Shared:
 
 def _entry_key(key: str) -> str:
     return f"{PREFIX}cache:entry:{key}"
+
+
+def _part_key(key: str) -> str:
+    return f"{PREFIX}cache:part:{key}"
 
 
 def _lead_key(key: str) -> str:

@@ -176,6 +176,8 @@ class ModelConfig(Section):
     #: `auto`: prompts are marked to be kept where the vendor wants marks and it pays; `key`: those with one beginning
     #: are sent under one `prompt_cache_key` (`penstock/cache/prefix.py`)
     prompt_cache: Literal["auto", "key", "off"] = "auto"
+    #: whether it goes on from an answer's beginning (a last message of the assistant's), or the fields that ask for it
+    continues: bool | dict[str, Any] = False
 
 
 class KeyConfig(Section):

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import openai
-import psutil
 import pytest
 from acceptance.conftest import ADMIN_KEY, CONFIG, OTHER_KEY, Stack, running
 from acceptance.test_batches import chat_line, jsonl, lines_of, submit, wait
 
+from load import cpu
 from load.coalescing import calls_of, explain, kill_busiest
 from load.simulated import started
 
@@ -36,7 +36,11 @@ def witness() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def caching(witness: str) -> Iterator[Stack]:
     provider = f"  witness: {{{{wire_format: openai, base_url: '{witness}/v1'}}}}\n"
-    config = CONFIG.replace("models:\n", f"{provider}models:\n  seen: {{{{provider: witness}}}}\n", 1) + GUARD
+    models = (
+        "  seen: {{provider: witness}}\n  claude-on: {{provider: sim-anthropic, upstream_model: c, continues: true}}\n"
+    )
+    models += "  claude-anew: {{provider: sim-anthropic, upstream_model: c}}\n"
+    config = CONFIG.replace("models:\n", f"{provider}models:\n{models}", 1) + GUARD
     with running({}, workers=4, config_text=config) as found:
         yield found
 
@@ -191,6 +195,36 @@ def test_an_error_is_not_kept(caching: Stack):
     assert requests(caching)["[[error: 400]] not kept"]["calls"] == 2
 
 
+def test_a_broken_answer_goes_on_where_the_model_can_and_is_never_a_whole_one(caching: Stack):
+    client = caching.client()
+    question = "a long story [[tokens: 60]]"
+
+    def story(model: str, wish: str = "on") -> tuple[str | None, str]:
+        with client.with_options(max_retries=0).chat.completions.with_streaming_response.create(
+            model=model,
+            messages=[{"role": "user", "content": question}],
+            temperature=0,
+            stream=True,
+            extra_headers={"x-penstock-cache": wish},
+        ) as response:
+            cached = response.headers.get("x-penstock-cache")
+            return cached, "".join(c.choices[0].delta.content or "" for c in response.parse() if c.choices)
+
+    caching.anthropic_wire.faults(cut_rate=1.0)
+    with pytest.raises(openai.APIError):
+        story("claude-on")
+    caching.anthropic_wire.faults(cut_rate=0.0)
+    _, whole = story("claude-anew", "off")
+    before = caching.anthropic_wire.stats()["output_tokens"]
+    assert story("claude-anew", "read") == ("miss", whole), "who cannot go on knows nothing of the part"
+    between = caching.anthropic_wire.stats()["output_tokens"]
+    assert story("claude-on") == ("miss", whole)
+    after = caching.anthropic_wire.stats()["output_tokens"]
+    assert between - before == 60
+    assert 0 < after - between <= 35
+    assert story("claude-anew") == ("hit", whole)
+
+
 def repeated(distinct: int, times: int, text: str) -> list[dict[str, Any]]:
     return [
         chat_line(f"{n}-{again}", f"{text} {n} [[tokens: 5]] [[delay: 150]]", temperature=0)
@@ -222,7 +256,7 @@ def test_with_a_worker_killed_only_what_it_was_asking_is_asked_again(caching: St
     while len(calls_of(witness)) < 30:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    death = kill_busiest(bulk_workers(caching), int(witness.rsplit(":", 1)[1]))
+    death = kill_busiest(cpu.snapshot(caching.process.pid).processes["bulk worker"], int(witness.rsplit(":", 1)[1]))
     batch = wait(client, batch_id, PATIENCE)
     assert batch.request_counts
     assert (batch.request_counts.completed, batch.request_counts.failed) == (450, 0)
@@ -236,8 +270,3 @@ def test_with_a_worker_killed_only_what_it_was_asking_is_asked_again(caching: St
         text = line["response"]["body"]["choices"][0]["message"]["content"]
         answers.setdefault(questions[line["custom_id"]], set()).add(text)
     assert [len(texts) for texts in answers.values()] == [1] * 150
-
-
-def bulk_workers(stack: Stack) -> list[int]:
-    children = psutil.Process(stack.process.pid).children(recursive=True)
-    return [child.pid for child in children if "bulk" in child.cmdline() and "worker" in child.cmdline()]
