@@ -162,7 +162,7 @@ def test_when_the_leader_is_killed_the_other_leads_and_nothing_is_done_twice(fle
 
 def test_a_rolling_restart_of_every_role_loses_no_request(fleet: Fleet):
     """Two clients call and two read streams all the time, as behind a balancer: a refused connection goes elsewhere."""
-    batch = submit(fleet.client(0), jsonl([chat_line(f"r-{n}", f"[[delay: 500]][[echo: {n}]]") for n in range(9000)]))
+    batch = submit(fleet.client(0), jsonl([chat_line(f"r-{n}", f"[[delay: 1000]][[echo: {n}]]") for n in range(5000)]))
     over = threading.Event()
 
     def call(number: int) -> int:
@@ -185,7 +185,7 @@ def test_a_rolling_restart_of_every_role_loses_no_request(fleet: Fleet):
     ended = wait(client, batch.id)
     assert (ended.status, ended.error_file_id) == ("completed", None)
     answered = Counter(line["custom_id"] for line in lines_of(client, ended.output_file_id))
-    assert answered == Counter(f"r-{n}" for n in range(9000))
+    assert answered == Counter(f"r-{n}" for n in range(5000))
     assert fleet.provider.stats()["repeated_requests"] == 0, "running calls were let end"
 
 

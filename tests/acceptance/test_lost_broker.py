@@ -31,14 +31,16 @@ class Broker:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.port = free_port()
-        plugins = folder / "plugins"
+        plugins, settings, variables = (folder / name for name in ("plugins", "rabbitmq.conf", "rabbitmq-env.conf"))
         plugins.write_text("[].")
+        settings.write_text(f"listeners.tcp.local = 127.0.0.1:{self.port}\n")
+        variables.touch()
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "RABBITMQ_NODENAME": f"penstock{self.port}@localhost",
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_CONFIG_FILE": str(settings),
+            "RABBITMQ_CONF_ENV_FILE": str(variables),
             "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_LOG_BASE": str(folder),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
@@ -89,9 +91,9 @@ def fleet(rabbit: Broker) -> Iterator[Fleet]:
 
 def test_a_broker_that_lost_everything_delays_work_and_loses_none(fleet: Fleet, rabbit: Broker):
     client = fleet.client(0)
-    lines = [chat_line(f"b-{n}", f"[[delay: 300]][[echo: {n}]]") for n in range(4000)]
+    lines = [chat_line(f"b-{n}", f"[[delay: 300]][[echo: {n}]]") for n in range(1500)]
     batch = submit(client, jsonl(lines))
-    until(lambda: client.batches.retrieve(batch.id).request_counts.completed >= 200)  # type: ignore[union-attr]
+    until(lambda: client.batches.retrieve(batch.id).request_counts.completed >= 100)  # type: ignore[union-attr]
     rabbit.kill()
     # submissions do not need it
     response = client.responses.create(model="fast", input="[[echo: meanwhile]]", background=True)
