@@ -31,8 +31,11 @@ from load import report
 from load.engine import MODEL, BenchFailed, Penstock, bench_config
 from load.simulated import started
 
-#: an answer that its worker had for less than this before it stopped may not have been kept yet
-_UNKEPT_SECONDS = 0.25
+#: An answer that its worker had for less than this may not have been kept yet, where other work keeps it from its
+#: processor. An answer that was kept and not found would be older.
+_UNKEPT_SECONDS = 1.0
+#: within this a busy provider has read what lay in its sockets; later the port may be another's
+_LATE_SECONDS = 5.0
 _LIMIT_SECONDS = 600.0
 #: of so many questions without an explanation all calls are written down
 _SHOWN = 20
@@ -86,8 +89,8 @@ def _reason(before: dict[str, Any], death: Death | None, *, is_last: bool) -> st
     """`is_last`: the worker asked nothing else over the same connection before it stopped."""
     if death is None or before["port"] not in death.ports:
         return "unexplained"
-    # a request that the provider read late was sent before all the same
-    if before["ended"] is None:
+    # A request that the provider read late was sent before all the same, and answered to nobody.
+    if before["ended"] is None or death.at < before["came"] < death.at + _LATE_SECONDS:
         return "under way"
     if before["came"] > death.at:
         return "unexplained"
