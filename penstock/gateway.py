@@ -30,7 +30,7 @@ from penstock.completion import (
 from penstock.completion.encoding import dumps
 from penstock.configuration import Config
 from penstock.dialects import openai_chat, openai_embeddings
-from penstock.errors import InvalidRequest, ProviderStreamBroken
+from penstock.errors import AUTO, InvalidRequest, ProviderStreamBroken
 from penstock.execution.call import Answer, Asked, Caller, Emit, Interrupted, NextDeployment, Order
 from penstock.execution.guarded import guarded
 from penstock.execution.record import CallRecord
@@ -39,9 +39,11 @@ from penstock.guard.pipeline import Guard, Screened
 from penstock.ids import new_id
 from penstock.limits.buckets import DeploymentLimits, Scope
 from penstock.limits.quota import Quota
-from penstock.providers.deployments import Deployment, Deployments, Plan
+from penstock.providers.deployments import Deployment, Deployments
 from penstock.providers.registry import make_providers
 from penstock.redis import Redis, connect
+from penstock.routing.router import Router, explained
+from penstock.routing.speeds import Speeds
 from penstock.rules import prices
 from penstock.rules.context import require_fit, within_limits
 from penstock.rules.estimates import Calibration
@@ -49,7 +51,6 @@ from penstock.settings import load_config, parse_config
 from penstock.store.attempts import Spent
 from penstock.store.finish import Attempt
 
-AUTO = "auto"
 #: the tenant for which the guard's rules are read: a library has no keys
 DEFAULT_TENANT = "default"
 
@@ -59,7 +60,8 @@ class CompletionResponse:
     """One answer, and what it took.
 
     `model` is the configured model that answered; `cost` is in US dollars, None where no price is known; `attempts` are
-    the upstream calls, failed ones included; `findings` are the guard's.
+    the upstream calls, failed ones included; `findings` are the guard's. `routing` says how a route chose, None where a
+    model was named: its policy, reason and order, and what was out and why.
     """
 
     model: str
@@ -67,6 +69,7 @@ class CompletionResponse:
     cost: Decimal | None
     attempts: tuple[Attempt, ...]
     findings: tuple[Finding, ...] = ()
+    routing: dict[str, Any] | None = None
 
     @property
     def text(self) -> str:
@@ -165,6 +168,7 @@ class _Running(Generic[Asked]):
     size: int
     left: list[str]
     fallback_on: frozenset[str]
+    routing: dict[str, Any] | None
     attempts: list[Attempt] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
@@ -191,7 +195,9 @@ class LLMGateway:
         self._quota = Quota(self._redis, _nothing_spent)
         limits = {name: DeploymentLimits.of(self._config, name) for name in self._config.models}
         policies = {True: self._config.retries.interactive, False: self._config.retries.bulk}
-        self._caller = Caller(self._providers, limits, self._quota, Calibration(), policies)
+        self._speeds = Speeds(self._redis)
+        self._router = Router(self._config, self._deployments, self._speeds)
+        self._caller = Caller(self._providers, limits, self._quota, Calibration(), policies, self._speeds)
         self._guard = Guard(self._config.guard)
 
     @classmethod
@@ -267,7 +273,7 @@ class LLMGateway:
             PenstockError: why the last deployment failed. A stream raises it when it is read.
         """
         body = self._body(model, fallback, {**options, "messages": list(messages), "max_tokens": max_tokens})
-        running = self._plan(openai_chat.parse(body), body, "messages")
+        running = await self._plan(openai_chat.parse(body), body, "messages")
         if not stream:
             return await self._complete(running, None)
         events: asyncio.Queue[_Event] = asyncio.Queue()
@@ -296,7 +302,7 @@ class LLMGateway:
         """
         told = inputs if isinstance(inputs, str) else list(inputs)
         body = self._body(model, fallback, {**options, "input": told})
-        running = self._plan(openai_embeddings.parse(body), body, "input")
+        running = await self._plan(openai_embeddings.parse(body), body, "input")
         await self._screen(running)
 
         async def ask(order: Order[EmbeddingRequest], record: CallRecord) -> EmbeddingResult:
@@ -309,15 +315,20 @@ class LLMGateway:
         name = self._auto() if model == AUTO and AUTO not in self._deployments else model
         return {**fields, "model": name} | ({"fallback": list(fallback)} if fallback is not None else {})
 
-    def _plan(self, request: Asked, body: Mapping[str, Any], prompt: str) -> _Running[Asked]:
-        plan: Plan = self._deployments.plan(request.model, request.fallback)
-        left = [plan.deployment.name, *plan.fallback]
-        return _Running(request, prompt, len(dumps(body)), left, self._deployments.fallback_on(request.model))
+    async def _plan(self, request: Asked, body: Mapping[str, Any], prompt: str) -> _Running[Asked]:
+        await self._speeds.flush()
+        routed = await self._router.route(request, DEFAULT_TENANT, prompt=prompt)
+        told = explained(routed.decision) if routed.decision is not None else None
+        reasons = self._deployments.fallback_on(request.model)
+        return _Running(request, prompt, len(dumps(body)), list(routed.order), reasons, told)
 
     def _auto(self) -> str:
         names = [deployment.name for deployment in self._deployments]
         if len(names) != 1:
-            raise InvalidRequest(f"There is no route `{AUTO}`: name one of {', '.join(names)}.", param="model")
+            raise InvalidRequest(
+                f"There is no route `{AUTO}`: define one under `routes:`, or name one of {', '.join(names)}.",
+                param="model",
+            )
         return names[0]
 
     async def _complete(self, running: _Running[CompletionRequest], emit: Emit | None) -> CompletionResponse:
@@ -330,7 +341,7 @@ class LLMGateway:
 
         name, result = await self._run(running, ask)
         cost = prices.together(running.attempts)
-        return CompletionResponse(name, result, cost, tuple(running.attempts), tuple(running.findings))
+        return CompletionResponse(name, result, cost, tuple(running.attempts), tuple(running.findings), running.routing)
 
     async def _screen(self, running: _Running[Any]) -> Screened:
         """What the guard lets pass of a request, which takes its place."""

@@ -1,6 +1,6 @@
 """OpenAI's responses."""
 
-from api.schema.chat import FALLBACK, METADATA
+from api.schema.chat import FALLBACK, METADATA, RESIDENCY
 from api.schema.errors import OF_A_MODEL
 from api.schema.shapes import (
     COUNT,
@@ -73,6 +73,7 @@ _REQUEST = taken(
         "user": TEXT,
         "metadata": METADATA,
         "fallback": FALLBACK,
+        "residency": RESIDENCY,
     },
 )
 _USAGE = given(

@@ -25,8 +25,8 @@ _ANTHROPIC = "anthropic"
 def cache_key(tenant: str, deployment: Deployment, request: CompletionRequest) -> str | None:
     """The key, or None for a request that has no exact form (half a surrogate pair, a number out of range).
 
-    Left out are the public name (the deployment says what it stands for), the models to fall back to, `user`, and
-    fields that no model sees.
+    Left out are the public name (the deployment says what it stands for), the models to fall back to, where its data
+    must stay, `user`, and fields that no model sees.
     """
     provider = deployment.provider_config
     served = [deployment.upstream_model, deployment.provider, provider.wire_format, provider.base_url]
@@ -34,6 +34,7 @@ def cache_key(tenant: str, deployment: Deployment, request: CompletionRequest) -
         request,
         model="",
         fallback=(),
+        residency=None,
         user=None,
         extra=_seen(request.extra),
         responses_only=_seen(request.responses_only),

@@ -24,6 +24,7 @@ from penstock.execution.call import Asked, Caller, Deferred, Emit, Interrupted, 
 from penstock.execution.guarded import guarded, replay
 from penstock.execution.prompts import complete_each
 from penstock.execution.record import CallRecord
+from penstock.execution.stages import escalation_of
 from penstock.execution.tally import Tally
 from penstock.guard.findings import Finding
 from penstock.guard.masks import Mask
@@ -103,11 +104,12 @@ class Pipeline:
             body = loads(job.body)
             wish = read_wish(body.pop(FIELD, None))
             work = _Work(job, registry.get(job.dialect).parse(body), wish, record, emit)
-            escalation = self._escalations.get(job.model)
+            route, onward = escalation_of(job)
+            escalation = self._escalations.get(route) if route is not None else None
             if escalation is None or isinstance(work.request, EmbeddingRequest):
                 outcome = await self._answer(work)
             else:
-                outcome = await self._escalated(escalation, work, work.request)
+                outcome = await self._escalated(escalation, work, work.request, onward)
         except (Deferred, Hop, Interrupted):
             raise
         except Unavailable as error:
@@ -147,10 +149,12 @@ class Pipeline:
         except NextDeployment as failed:
             raise self.next_hop(job, failed.error) from failed
 
-    async def _escalated(self, escalation: Escalation, work: _Work, request: CompletionRequest) -> Outcome:
+    async def _escalated(
+        self, escalation: Escalation, work: _Work, request: CompletionRequest, named: list[str]
+    ) -> Outcome:
         """The answer of a route's step, if it is accepted. It is streamed only then, so that none is taken back."""
         job, record = work.job, work.record
-        onward = [name for name in job.fallback or () if self._deployments.get(name) is not None]
+        onward = [name for name in named if self._deployments.get(name) is not None]
         asked = escalation.asking(request) if onward else request
         try:
             outcome = await self._answer(replace(work, request=asked, emit=None if onward else work.emit))
@@ -166,7 +170,8 @@ class Pipeline:
             )
             if not step.accepted:
                 chosen = next((name for name in onward if not self._caller.shut_for(name)), onward[0])
-                raise Hop(chosen, onward[onward.index(chosen) + 1 :], step)
+                left = list(job.fallback or ())
+                raise Hop(chosen, left[left.index(chosen) + 1 :], step)
             result = escalation.as_asked(request, outcome.result)
             routing = escalation.explain([*record.earlier, step])
         if work.emit is not None and not record.emitted:

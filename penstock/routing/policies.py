@@ -40,7 +40,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a policy looks at. `output_tokens` is what is expected; `budget` US dollars, None for no limit."""
+    """What a policy looks at. `output_tokens` is what is expected; `budget` US dollars, None for no limit.
+
+    `needs_context` and `needs_output` are what a model must be able to hold, in tokens; None: what is expected.
+    """
 
     prompt: str
     tenant: str
@@ -50,6 +53,8 @@ class Request:
     tools: bool = False
     budget: float | None = None
     residency: str | None = None
+    needs_context: int | None = None
+    needs_output: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +74,19 @@ Policy = Callable[[Request, Sequence[Candidate], Mapping[str, Statistics]], Rank
 def forbidden(request: Request, candidate: Candidate) -> str | None:
     """Why a model may not serve a request; None if it may."""
     if candidate.tenants is not None and request.tenant not in candidate.tenants:
-        return f"tenant {request.tenant} may not use it"
+        return "this tenant may not use it"
     if request.residency is not None and candidate.residency != request.residency:
         return f"data must stay in {request.residency}, and it computes in {candidate.residency or 'an unknown place'}"
     if not request.modalities <= candidate.modalities:
         return f"it does not take {', '.join(sorted(request.modalities - candidate.modalities))}"
     if request.tools and not candidate.tools:
         return "it cannot use tools"
-    if candidate.max_output is not None and request.output_tokens > candidate.max_output:
-        return f"its answers have at most {candidate.max_output} tokens"
-    needed = request.input_tokens + request.output_tokens
+    output = request.output_tokens if request.needs_output is None else request.needs_output
+    if candidate.max_output is not None and output > candidate.max_output:
+        return f"its answers have at most {candidate.max_output} tokens, and {output} are asked for"
+    needed = request.needs_context
+    if needed is None:
+        needed = request.input_tokens + request.output_tokens
     if candidate.context is not None and needed > candidate.context:
         return f"its context is {candidate.context} tokens, and {needed} are needed"
     if request.budget is not None:
@@ -100,6 +108,11 @@ def decide(
         return Decision(name, (), "no model of the route may serve this request", excluded)
     ranked, reason = policy(request, allowed, live)
     return Decision(name, tuple(row.name for row in ranked), reason, excluded)
+
+
+def as_configured(reason: str) -> Policy:
+    """The order of the configuration, with the reason why."""
+    return lambda _request, candidates, _live: (candidates, reason)
 
 
 def fallback(_request: Request, candidates: Sequence[Candidate], _live: Mapping[str, Statistics]) -> Ranking:

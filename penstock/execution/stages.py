@@ -1,0 +1,22 @@
+"""Where a job stands on a route that escalates: which route that is, and whom it may still ask."""
+
+from penstock.completion.encoding import loads
+from penstock.store.jobs import ClaimedJob
+
+
+def escalation_of(job: ClaimedJob) -> tuple[str | None, list[str]]:
+    """The escalating route that a job is on, and the models that are asked when its answer is not trusted.
+
+    None where it is on no such route. Its other models are for failures only.
+    """
+    left = list(job.fallback or ())
+    if job.routing is None:
+        # it was submitted when nothing was stored of a decision: its name says what it is on
+        return job.model, left
+    decision = loads(job.routing)
+    stages: list[list[str]] | None = decision.get("stages")
+    if stages is None:
+        return None, []
+    place = next((number for number, stage in enumerate(stages) if job.deployment in stage), len(stages))
+    later = {name for stage in stages[place + 1 :] for name in stage}
+    return decision["escalation"], [name for name in left if name in later]
