@@ -42,7 +42,7 @@ async def rehearse(
 
 
 async def shares_of_steps(database: Database, tenant: str, rehearsed: Sequence[Rehearsed]) -> dict[str, list[float]]:
-    """By name, where it escalates: the share of the latest jobs that was asked each step; one nobody reached is missing."""
+    """By name, where it escalates: the share of the latest jobs that was asked each step that any was."""
     names = {one.model for one in rehearsed if one.routed is not None and "stages" in (one.routed.decision or {})}
     known = await hops.went_on(database, tenant, [name for name in names if name is not None]) if names else {}
     return {name: [jobs / asked[0] for jobs in asked] for name, asked in known.items()}
