@@ -111,9 +111,7 @@ _REHEARSED = given(
         "input_tokens": COUNT,
         "output_tokens": COUNT,
         "cost": said(maybe(NUMBER), "US dollars at `deployment`, estimated; null where no price is known."),
-        "costs": said(
-            {"type": "object", "additionalProperties": maybe(NUMBER)}, "The same, of all in `order`."
-        ),
+        "costs": said({"type": "object", "additionalProperties": maybe(NUMBER)}, "The same, of all in `order`."),
         "routing": maybe(given(_DECISION)),
         "stages": said(maybe(many(texts(1))), "Of a route that escalates: the models of each step."),
         "shares": said(maybe(many(NUMBER)), "Which share of your latest jobs there was asked each step."),

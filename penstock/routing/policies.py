@@ -67,6 +67,9 @@ class Decision:
     excluded: Mapping[str, str] = field(default_factory=dict)
 
 
+#: calls of which a model's speed is known well enough
+LEAST_CALLS = 20
+
 Ranking = tuple[Sequence[Candidate], str]
 Policy = Callable[[Request, Sequence[Candidate], Mapping[str, Statistics]], Ranking]
 
@@ -128,7 +131,10 @@ def cheapest(request: Request, candidates: Sequence[Candidate], _live: Mapping[s
 
 
 def fastest(
-    output_tokens: int | None = None, explore: float = 0.05, least_calls: int = 20, draw: random.Random | None = None
+    output_tokens: int | None = None,
+    explore: float = 0.05,
+    least_calls: int = LEAST_CALLS,
+    draw: random.Random | None = None,
 ) -> Policy:
     """By expected seconds to the whole answer, now and then trying one that is hardly known; unknown ones come last."""
 

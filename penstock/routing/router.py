@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from penstock.completion import CompletionRequest, EmbeddingRequest
+from penstock.completion.encoding import dumps
 from penstock.configuration import Config, RouteConfig
 from penstock.errors import ContextTooLong, InvalidRequest, ModelNotFound, NoModelFits
 from penstock.providers.deployments import Deployments
@@ -30,7 +31,12 @@ Live = Mapping[str, Statistics] | None
 #: a row of the catalogue is made anew after so many seconds: some list prices change by the hour
 _ROW_SECONDS = 600.0
 AWAY = "Redis is away and no speed is known: the order of the configuration"
+WHEN_IT_LEAVES = "chosen when it leaves the backlog: the fastest that has room then"
 UNLEARNT = "nothing was learnt yet for this route: the strong model first"
+
+
+#: the request for which deployments are ranked where one decision is for many
+_USUAL = Request("", "", 0, 256)
 
 
 class Artefacts(Protocol):
@@ -54,13 +60,25 @@ class Routed:
     """Where a request goes: the deployments in the order in which they are asked, never none.
 
     `decision` says how a route came to it (see `explained`), None for a model that was named. `needed` is what was
-    estimated of the request, `costs` US dollars by deployment, None where the price is unknown.
+    estimated of the request, `costs` US dollars by deployment, None where the price is unknown. `open` says that any
+    deployment of the route may serve it and speed decides: queued work is given away when it leaves the backlog.
     """
 
     order: tuple[str, ...]
     decision: dict[str, Any] | None
     needed: Request
     costs: Mapping[str, float | None]
+    open: bool = False
+
+    def stored(self, *, queued: bool) -> bytes | None:
+        """What is kept of the decision with the job, as JSON."""
+        if self.decision is None:
+            return None
+        return dumps(self.decision | {"reason": WHEN_IT_LEAVES} if queued and self.open else self.decision)
+
+    def pool(self, model: str, *, queued: bool) -> str:
+        """The pool in which its job waits: the route `model` that leaves the choice open, else its deployment."""
+        return model if queued and self.open else self.order[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +155,23 @@ class Router:
             decision=self._stored(request.model, first, order, excluded) if routed else None,
             needed=needed,
             costs={name: self._row(name).cost(needed) for name in order},
+            open=routed
+            and self.config.routes[request.model].strategy == "latency"
+            and set(first.order) == self.deployments.of(request.model).keys(),
         )
+
+    async def ranking(self, route: str) -> list[tuple[str, bool]]:
+        """The deployments of a route that goes by speed, best first; and whether enough is known to give one a slice.
+
+        While nobody can tell, the order of the configuration holds.
+        """
+        names = list(self.deployments.of(route))
+        live = await self.speeds.known(names)
+        if live is None:
+            return [(name, True) for name in names]
+        policy = policies.fastest(explore=self.config.routes[route].explore)
+        ranked, _ = policy(_USUAL, [self._row(name) for name in names], live)
+        return [(row.name, row.name in live and live[row.name].calls >= policies.LEAST_CALLS) for row in ranked]
 
     def _residency(self, request: Asked, tenant: str) -> str | None:
         """What the request or its tenant demands; a request cannot undo what its tenant demands."""

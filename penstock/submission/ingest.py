@@ -202,7 +202,7 @@ class Ingest:
         bad = [line for line in page if isinstance(line, RefusedLine)]
         dialect = registry.for_endpoint(batch.endpoint)
         placed, unserved = await self._placing.place(good, batch.tenant_id, dialect)
-        for name in {line.order[0] for line in placed} - flow_ids.keys():
+        for name in {line.pool for line in placed} - flow_ids.keys():
             flow_ids[name] = await self._flow_ids.of(name, "bulk", batch.tenant_id)
         rows = list(self._jobs(batch, placed, flow_ids, dialect))
         heads: dict[int, tuple[int, UUID]] = {}
@@ -228,7 +228,7 @@ class Ingest:
                 dialect=dialect.name,
                 model=line.model,
                 lane="bulk",
-                flow_id=flow_ids[deployment],
+                flow_id=flow_ids[placed.pool],
                 deployment=deployment,
                 tokens=request_tokens(line.body, len(line.raw), answered=dialect.answered),
                 body=line.raw,

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from penstock.completion.encoding import dumps
 from penstock.dialects.registry import Dialect
 from penstock.errors import InvalidRequest, PenstockError
 from penstock.routing.router import Live, Router
@@ -21,10 +20,11 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class PlacedLine:
-    """A line with the deployments that are asked for it, in this order, and what a route decided (JSON)."""
+    """A line with the deployments to ask for it, in this order, the pool where it waits, and what was decided."""
 
     line: BatchLine
     order: tuple[str, ...]
+    pool: str
     routing: bytes | None = None
 
 
@@ -58,18 +58,20 @@ class Placing:
             _log.warning("a model left the configuration while its batch was read", models=gone)
         if line.model in gone:
             # it may come back, and the line waits for it
-            return PlacedLine(line, (line.model,))
+            return PlacedLine(line, (line.model,), line.model)
         fallback = tuple(name for name in line.fallback if name not in gone)
         named = (line.model, *fallback)
         if self._router.unconditional(named, tenant) and line.body.get("residency") is None:
-            return PlacedLine(line, tuple(dict.fromkeys(named)))
+            return PlacedLine(line, tuple(dict.fromkeys(named)), line.model)
         try:
             request = dialect.parse(line.body)
         except InvalidRequest:
             # what is wrong inside a request is its error when it runs, before any model is asked
-            return PlacedLine(line, tuple(configured.of(line.model)))
+            order = tuple(configured.of(line.model))
+            return PlacedLine(line, order, order[0])
         try:
             routed = self._router.decide(replace(request, fallback=fallback), tenant, live, prompt=dialect.prompt)
         except PenstockError as error:
             return RefusedLine(line.number, line.custom_id, line.model, line.raw, error)
-        return PlacedLine(line, routed.order, dumps(routed.decision) if routed.decision is not None else None)
+        pool = routed.pool(line.model, queued=True)
+        return PlacedLine(line, routed.order, pool, routed.stored(queued=True))
