@@ -110,6 +110,8 @@ def decide(
     if not allowed:
         return Decision(name, (), "no model of the route may serve this request", excluded)
     ranked, reason = policy(request, allowed, live)
+    wanted = {row.name for row in ranked}
+    excluded |= {row.name: "it costs more than the route pays" for row in allowed if row.name not in wanted}
     return Decision(name, tuple(row.name for row in ranked), reason, excluded)
 
 
