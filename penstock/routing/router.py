@@ -6,6 +6,7 @@ certainly cannot be: the provider judges the rest.
 """
 
 import random
+import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,8 @@ UNLEARNT = "nothing was learnt yet for this route: the strong model first"
 
 #: the request for which deployments are ranked where one decision is for many
 _USUAL = Request("", "", 0, 256)
+#: calls to a deployment that are looked at before it gets more than a few jobs at a time
+_SLICE_CALLS = 5
 
 
 class Artefacts(Protocol):
@@ -169,9 +172,11 @@ class Router:
         live = await self.speeds.known(names)
         if live is None:
             return [(name, True) for name in names]
-        policy = policies.fastest(explore=self.config.routes[route].explore)
+        lengths = [seen.tokens_p50 for seen in live.values() if seen.calls]
+        length = round(statistics.median(lengths)) if lengths else _USUAL.output_tokens
+        policy = policies.fastest(length, explore=self.config.routes[route].explore)
         ranked, _ = policy(_USUAL, [self._row(name) for name in names], live)
-        return [(row.name, row.name in live and live[row.name].calls >= policies.LEAST_CALLS) for row in ranked]
+        return [(row.name, row.name in live and live[row.name].calls >= _SLICE_CALLS) for row in ranked]
 
     def _residency(self, request: Asked, tenant: str) -> str | None:
         """What the request or its tenant demands; a request cannot undo what its tenant demands."""
@@ -206,12 +211,15 @@ class Router:
         excluded |= found.excluded
         if not found.steps:
             return _Choice((), found.reason, excluded)
-        stages = _stages([steps[step] for step in found.steps])
+        ranked = [steps[step] for step in found.steps]
         chosen = steps[found.steps[0]]
         # an escalating route that this one would ask first is carried out as such; after a failure only its models are
-        escalation, own = (name, stages) if route.strategy == "escalation" else (chosen.escalation, chosen.stages)
+        escalation, stages = chosen.escalation, chosen.stages
+        if route.strategy == "escalation":
+            escalation, stages = name, _stages(ranked)
+        order = dict.fromkeys(model for models in (*stages, *(choice.order for choice in ranked)) for model in models)
         reasons = [found.reason] + ([f"{found.steps[0]}: {chosen.reason}"] if chosen.reason else [])
-        return _Choice(tuple(m for stage in stages for m in stage), "; ".join(reasons), excluded, escalation, own)
+        return _Choice(tuple(order), "; ".join(reasons), excluded, escalation, stages)
 
     def _candidates(
         self, route: RouteConfig, needed: Request, live: Live
@@ -299,12 +307,17 @@ def explained(decision: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stages(choices: list[_Choice]) -> tuple[tuple[str, ...], ...]:
-    """The models of each step, each model where it comes first."""
-    taken: set[str] = set()
-    stages = []
+    """The models of each step of an escalation, each in one of them.
+
+    The one that a step asks first is no stand-in for an earlier step: it would be its own judge.
+    """
+    first = list(dict.fromkeys(choice.order[0] for choice in choices))
+    taken = set(first)
+    stages: list[tuple[str, ...]] = []
     for choice in choices:
-        stage = tuple(name for name in choice.order if name not in taken)
-        taken |= set(stage)
-        if stage:
-            stages.append(stage)
+        if choice.order[0] not in first[len(stages) : len(stages) + 1]:
+            continue
+        others = tuple(name for name in choice.order if name not in taken)
+        taken |= set(others)
+        stages.append((choice.order[0], *others))
     return tuple(stages)

@@ -34,7 +34,7 @@ class Statistics:
     """Of one deployment: seconds to the first token and tokens per second by percentile, and of how many calls.
 
     Where few of the calls were streamed, the rate is of the whole call, and the first token comes at once. `available`
-    is False while most calls fail.
+    is False while most calls fail. `tokens_p50` is how long its answers are.
     """
 
     calls: int
@@ -45,6 +45,7 @@ class Statistics:
     seconds_p50: float = 0.0
     seconds_p95: float = 0.0
     failures: int = 0
+    tokens_p50: float = 0.0
 
     def seconds(self, output_tokens: int, careful: bool = False) -> float:
         """How long an answer of this length takes; `careful` takes the 95th percentile of the first token."""
@@ -79,6 +80,7 @@ def summary(samples: Sequence[tuple[float, Sample]]) -> Statistics | None:
         seconds_p50=_at(seconds, 0.5),
         seconds_p95=_at(seconds, 0.95),
         failures=failures,
+        tokens_p50=_at(sorted(sample.tokens for sample in answered), 0.5),
     )
 
 

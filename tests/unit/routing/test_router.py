@@ -193,6 +193,17 @@ def test_steps_that_may_not_serve_are_dropped_from_an_escalation() -> None:
     assert found["stages"] == [["small"]]
 
 
+def test_the_model_of_a_later_step_is_no_stand_in_for_an_earlier_one() -> None:
+    routes = {
+        "wide": {"strategy": "cost", "steps": ["small", "middle", "large"]},
+        "up": {"strategy": "escalation", "steps": ["wide", "middle", "small", "large"]},
+    }
+    wide = Config.model_validate({**CONFIG.model_dump(), "routes": routes})
+    found = Router(wide, Deployments(wide)).decide(ask("up"), "alpha", {})
+    assert (found.decision or {})["stages"] == [["small"], ["middle"], ["large"]]
+    assert found.order == ("small", "middle", "large")
+
+
 class Learnt:
     def __init__(self, cheap_wrong: float, *, sees_answer: bool = False) -> None:
         score = LearnedScore(sees_answer, {}, {}, {}, (cheap_wrong, 0.0, 0.0))

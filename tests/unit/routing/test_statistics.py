@@ -14,6 +14,7 @@ def test_percentiles_of_streamed_calls() -> None:
     assert found.tokens_per_second_p50 == pytest.approx(146)
     assert (found.seconds_p50, found.seconds_p95) == (1.5, 1.9)
     assert found.seconds(146) == pytest.approx(1.5)
+    assert found.tokens_p50 == 151
 
 
 def test_plain_calls_have_a_rate_of_their_whole() -> None:
