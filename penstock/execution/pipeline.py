@@ -24,7 +24,7 @@ from penstock.execution.call import Asked, Caller, Deferred, Emit, Interrupted, 
 from penstock.execution.guarded import guarded, replay
 from penstock.execution.prompts import complete_each
 from penstock.execution.record import CallRecord
-from penstock.execution.stages import escalation_of
+from penstock.execution.stages import escalation_of, may_serve
 from penstock.execution.tally import Tally
 from penstock.guard.findings import Finding
 from penstock.guard.masks import Mask
@@ -125,11 +125,18 @@ class Pipeline:
             return failed(job, record, PenstockError(f"Internal error ({type(error).__name__})."))
         return _finished(job, record, "succeeded", 200, replace(outcome, cache=record.cached))
 
+    def _elsewhere(self, job: ClaimedJob) -> Exception:
+        """Where a job goes that its deployment may not serve."""
+        left = [name for name in job.fallback or () if self._deployments.get(name) is not None]
+        return Hop(left[0], left[1:]) if left else ModelNotFound(job.model)
+
     async def _answer(self, work: _Work) -> Outcome:
         job, record = work.job, work.record
         deployment = self._deployments.get(job.deployment)
         if deployment is None:
             raise ModelNotFound(job.model)
+        if not may_serve(job):
+            raise self._elsewhere(job)
         screened = await self._screen(job, work.request)
         request = screened.request
         require_fit(request, deployment.context, param=registry.get(job.dialect).prompt)

@@ -1,4 +1,4 @@
-"""Where a job stands on a route that escalates: which route that is, and whom it may still ask."""
+"""What was decided of a job when it was submitted: on which escalating route it is, and whom it may ask."""
 
 from penstock.completion.encoding import loads
 from penstock.store.jobs import ClaimedJob
@@ -20,3 +20,11 @@ def escalation_of(job: ClaimedJob) -> tuple[str | None, list[str]]:
     place = next((number for number, stage in enumerate(stages) if job.deployment in stage), len(stages))
     later = {name for stage in stages[place + 1 :] for name in stage}
     return decision["escalation"], [name for name in left if name in later]
+
+
+def may_serve(job: ClaimedJob) -> bool:
+    """Whether its deployment is one of those that were found fit for it.
+
+    A route whose jobs are given away late may have got another step since this one was submitted.
+    """
+    return job.routing is None or job.deployment in loads(job.routing)["order"]
