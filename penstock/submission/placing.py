@@ -65,7 +65,9 @@ class Placing:
             return PlacedLine(line, tuple(dict.fromkeys(named)), line.model)
         try:
             request = dialect.parse(line.body)
-        except InvalidRequest:
+        except Exception as error:  # noqa: BLE001 — a fault of ours must not stop the file: the line meets it when it runs
+            if not isinstance(error, InvalidRequest):
+                _log.exception("a line met a fault of Penstock's own", line=line.number)
             # what is wrong inside a request is its error when it runs, before any model is asked
             order = tuple(configured.of(line.model))
             return PlacedLine(line, order, order[0])
