@@ -5,6 +5,7 @@ from typing import get_args
 from api.jobs.rehearsals import ENDPOINTS, MAX_REQUESTS
 from api.schema.chat import CHAT_OPTIONS
 from api.schema.shapes import (
+    CACHE_HEADER,
     COUNT,
     EVENTS,
     FILLED,
@@ -149,7 +150,7 @@ SCHEMAS: dict[str, Schema] = {
             ),
             "usage": maybe(given(dict.fromkeys(_TOKENS, COUNT))),
             "error": maybe(given({"type": TEXT, "message": TEXT, "code": maybe(TEXT)})),
-            "cache": maybe(words("hit", "coalesced", "miss")),
+            "cache": maybe(words("hit", "coalesced", "semantic", "miss")),
             "metadata": maybe(THING),
             "callback_url": maybe(TEXT),
             "routing": said(maybe(_ROUTING), "How a route chose, and why; null where a model was named."),
@@ -175,7 +176,7 @@ OPERATIONS: Operations = {
         "404",
         "409",
         status=202,
-        parameters=(IDEMPOTENCY_KEY, PRIORITY_HEADER),
+        parameters=(IDEMPOTENCY_KEY, PRIORITY_HEADER, CACHE_HEADER),
         request=body(ref("JobRequest"), {"model": "fast", "input": "Hello!"}),
     ),
     ("POST", "/v1/jobs/route"): operation(

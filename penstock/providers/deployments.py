@@ -1,8 +1,10 @@
 """Deployments: what serves the public model names, and the names that stand for several of them."""
 
+import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from penstock.completion.encoding import dumps
 from penstock.configuration import Config, ModelConfig, Price, ProviderConfig, RouteConfig
 from penstock.configuration.routes import models_of
 from penstock.errors import ModelNotFound
@@ -10,7 +12,11 @@ from penstock.errors import ModelNotFound
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Where one model is served. `name` is the public model name."""
+    """Where one model is served. `name` is the public model name.
+
+    `fingerprint` is the same for two that would answer alike: of one upstream model at one address, asked in one way.
+    It is a hash over all of its provider's row that can change an answer, headers and quirks included.
+    """
 
     name: str
     provider: str
@@ -20,6 +26,18 @@ class Deployment:
     max_output: int | None
     provider_config: ProviderConfig
     model_config: ModelConfig
+    fingerprint: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        provider = self.provider_config
+        served = [self.upstream_model, self.provider, provider.wire_format, provider.base_url, provider.api_version]
+        # sets are sorted: their own order is another one in every process
+        quirks = {
+            name: sorted(value) if isinstance(value, frozenset) else value
+            for name, value in sorted(provider.quirks.model_dump().items())
+        }
+        text = dumps([served, sorted(provider.headers.items()), quirks])
+        object.__setattr__(self, "fingerprint", hashlib.sha256(text).hexdigest())
 
 
 class Deployments:
