@@ -14,6 +14,7 @@ import openai
 import pytest
 from acceptance.conftest import CONFIG, KEY, OTHER_KEY, ROOT, Stack, running
 from acceptance.test_batches import chat_line, jsonl, lines_of, submit, wait
+from acceptance.test_cache import metrics
 from acceptance.test_engine import until
 
 ROUTES = """
@@ -149,6 +150,7 @@ def test_speed_moves_away_from_a_deployment_that_has_become_slow(routed: Stack):
         found = job(routed, "quick", "[[tokens: 5]]")
         assert (found["deployment"], found["routing"]["policy"]) == ("plain", "latency")
         assert "when it leaves the backlog" in found["routing"]["reason"]
+        assert 'penstock_recent_seconds{model="house",quantile="0.5"} 1.0' in metrics(routed)
     finally:
         routed.anthropic_wire.faults(slow_ms=0)
 
