@@ -89,9 +89,10 @@ def explored(
 ) -> str | None:
     """A model to try although it is not known to be best: with chance `share`, the one with the fewest calls.
 
-    Only models with fewer than `least_calls` are tried: what is known well needs no exploration. None otherwise.
+    Only models with fewer than `least_calls` are tried: what is known well needs no exploration, and what mostly fails
+    would be tried again and again. None otherwise.
     """
-    rare = [name for name in names if (known[name].calls if name in known else 0) < least_calls]
+    rare = [name for name in names if name not in known or (known[name].available and known[name].calls < least_calls)]
     if not rare or draw.random() >= share:
         return None
     return min(rare, key=lambda name: known[name].calls if name in known else 0)

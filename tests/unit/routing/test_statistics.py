@@ -52,3 +52,6 @@ def test_only_what_is_hardly_known_is_explored() -> None:
     assert explored(["a", "b"], {"a": known, "b": known}, 1.0, 20, random.Random(0)) is None
     assert explored(["a", "b"], {"a": known}, 1.0, 20, random.Random(0)) == "b"
     assert explored(["a", "b"], {"a": known}, 0.0, 20, random.Random(0)) is None
+    ill = summary([(1.0, Sample(0.1, 0, failed=True))] * 5)
+    assert ill is not None
+    assert explored(["a", "b"], {"a": known, "b": ill}, 1.0, 20, random.Random(0)) is None
