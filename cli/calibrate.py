@@ -76,10 +76,11 @@ def cache_shadow(
     table = Table(title=f"{len(found)} answers that would have been served")
     for heading in ("threshold", "served", "of these wrong"):
         table.add_column(heading)
-    scores = sorted(one.score for one in found)
-    for threshold in sorted({round(scores[len(scores) * step // 10], 2) for step in range(10)}):
-        served = [one for one in found if one.score >= threshold]
-        wrong = sum(one.agreement < _SAME_ANSWER for one in served)
+    near = [(one.score, one.agreement) for one in found if one.score is not None and one.agreement is not None]
+    scores = sorted(score for score, _ in near)
+    for threshold in sorted({round(scores[len(scores) * step // 10], 2) for step in range(10) if scores}):
+        served = [agreement for score, agreement in near if score >= threshold]
+        wrong = sum(agreement < _SAME_ANSWER for agreement in served)
         table.add_row(f"{threshold:.2f}", str(len(served)), str(wrong))
     Console().print(table)
 

@@ -15,6 +15,7 @@ from celery.signals import worker_shutting_down
 
 from penstock import broker, tasks
 from penstock.cache.exact import CONNECTIONS
+from penstock.cache.invalidation import Marks
 from penstock.cache.prefix import Prefixes
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Caller
@@ -100,7 +101,9 @@ class WorkerProcess:
         self._tally = Tally(self._redis)
         self._cache_redis = connect(self.settings.redis_url, size=CONNECTIONS)
         before = await self._answers(caller, deployments)
-        answers = CachedCaller(before, self._cache_redis, config.cache, self._tally)
+        marks = Marks()
+        await marks.look(self._database)
+        answers = CachedCaller(before, self._cache_redis, config.cache, self._tally, marks)
         writer = StreamWriter(self._redis, self.worker_id)
         returns = Returns(self._database, self.worker_id)
         self._doorbell = broker.Doorbell(broker.make_app(self.settings.broker_url, list(config.providers)))
@@ -119,7 +122,8 @@ class WorkerProcess:
         await self.runtime.register(self._heart)
         hearing = orders.listen(self._redis, self.runtime, self._quota)
         beating = self.runtime.beat(self._heart)
-        for work in (writer.run(), commit.run(), returns.run(), self._tally.run(), hearing, beating):
+        looking = marks.run(self._database)
+        for work in (writer.run(), commit.run(), returns.run(), self._tally.run(), hearing, beating, looking):
             self._background.append(tasks.essential(work))
 
     async def _answers(self, caller: Caller, deployments: Deployments) -> Completes:
@@ -131,7 +135,7 @@ class WorkerProcess:
         # Only who wants this cache needs its extra (`penstock[semantic]`).
         from penstock.execution.semantic import standing_before
 
-        return await standing_before(keeper, caller, semantic, deployments, self._database)
+        return await standing_before(keeper, caller, semantic, deployments, self._database, self._tally)
 
     async def _finalize(self, batch_ids: frozenset[UUID]) -> None:
         for batch_id in batch_ids:

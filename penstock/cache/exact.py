@@ -38,15 +38,25 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An answer, when it was made (seconds since 1970), and what it cost in US dollars, None: unknown."""
+    """An answer, when its call began (seconds since 1970), and what it cost in US dollars, None: unknown.
+
+    `models` are the names of the model that gave it, and `tags` its request's: by these it is invalidated.
+    """
 
     result: CompletionResult
     created: float
     cost: Decimal | None
+    models: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
         """The time, to be compared without unpacking, and the packed rest."""
-        value = {"result": self.result.to_json(), "cost": str(self.cost) if self.cost is not None else None}
+        value = {
+            "result": self.result.to_json(),
+            "cost": str(self.cost) if self.cost is not None else None,
+            "models": self.models,
+            "tags": self.tags,
+        }
         return f"{int(self.created * 1000):0{_TIME_DIGITS}d}".encode() + pack(dumps(value))
 
     @classmethod
@@ -54,7 +64,8 @@ class Entry:
         """The inverse of `to_bytes`."""
         value = loads(unpack(data[_TIME_DIGITS:]))
         cost = Decimal(value["cost"]) if value["cost"] is not None else None
-        return cls(CompletionResult.from_json(value["result"]), _created(data), cost)
+        models, tags = tuple(value.get("models", ())), tuple(value.get("tags", ()))
+        return cls(CompletionResult.from_json(value["result"]), _created(data), cost, models, tags)
 
 
 def _created(data: bytes) -> float:

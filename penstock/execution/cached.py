@@ -4,6 +4,7 @@ import time
 
 from penstock.cache.coalesce import Flights, Found, Turn
 from penstock.cache.exact import Entry, Memory, Shared
+from penstock.cache.invalidation import Kept, Marks
 from penstock.cache.key import cache_key
 from penstock.cache.policy import CachePolicy
 from penstock.completion import CompletionRequest, CompletionResult
@@ -24,8 +25,12 @@ _WHOLE = frozenset({"stop", "length", "tool_calls", "stop_sequence"})
 class CachedCaller:
     """A `Caller` that pays for an answer once. `redis` is a client of its own, of `exact.CONNECTIONS` connections."""
 
-    def __init__(self, caller: Completes, redis: Redis, config: CacheConfig, tally: Tally) -> None:
+    def __init__(
+        self, caller: Completes, redis: Redis, config: CacheConfig, tally: Tally, marks: Marks | None = None
+    ) -> None:
+        """`marks` say what was invalidated; None: nothing."""
         self._caller = caller
+        self._marks = marks or Marks()
         self._config = config
         self._tally = tally
         self._memory, self._shared = Memory(config.memory_bytes), Shared(redis, config)
@@ -40,19 +45,32 @@ class CachedCaller:
         key = cache_key(order.tenant, order.deployment, order.request) if wanted else None
         if policy is None or key is None:
             return await self._caller.complete(order, record, emit)
-        found = await self._find(key, policy)
+        found = await self._find_valid(key, policy, order)
         if isinstance(found, Found):
             return self._hit(found, order, record, emit)
         record.cached = "miss"
         self._tally.add("cache", "miss", order.deployment.name)
         return await self._make(found, policy, order, record, emit)
 
-    async def _find(self, key: str, policy: CachePolicy) -> Found | Turn:
+    async def _find_valid(self, key: str, policy: CachePolicy, order: Order[CompletionRequest]) -> Found | Turn:
+        """As `_find`, past what was invalidated. An entry's own tags are known only when it is found."""
+        kept = Kept(order.tenant, _models(order))
+        since = self._marks.before(kept)
+        while True:
+            found = await self._find(key, policy, _youngest(policy.max_age, since))
+            if not isinstance(found, Found):
+                return found
+            entry = found.entry
+            since = self._marks.before(Kept(order.tenant, (*kept.models, *entry.models), entry.tags))
+            if entry.created > since:
+                return found
+
+    async def _find(self, key: str, policy: CachePolicy, max_age: float | None) -> Found | Turn:
         if policy.reads and policy.writes and self._config.coalesce:
-            return await self._flights.enter(key, policy.max_age)
+            return await self._flights.enter(key, max_age)
         if not policy.reads:
             return Turn(key, lead=False)
-        since = time.time() - policy.max_age if policy.max_age is not None else 0.0
+        since = time.time() - max_age if max_age is not None else 0.0
         data = self._memory.get(key, since)
         if data is not None:
             return Found(Entry.from_bytes(data), "memory")
@@ -79,6 +97,7 @@ class CachedCaller:
         record: CallRecord,
         emit: Emit | None,
     ) -> CompletionResult:
+        began = time.time()
         try:
             result = await self._caller.complete(order, record, emit)
         except (PenstockError, NextDeployment):
@@ -90,7 +109,21 @@ class CachedCaller:
         entry = None
         made = record.cached == "miss"  # and not found by its meaning: that is kept as what it is
         if made and policy.writes and result.finish_reasons and _WHOLE.issuperset(result.finish_reasons):
-            data = Entry(result, time.time(), record.attempts[-1].cost).to_bytes()
+            data = Entry(result, began, record.cost_of(order.deployment.name), _models(order), policy.tags).to_bytes()
             entry = data if len(data) <= self._config.max_entry_bytes else None
         await self._flights.leave(turn, entry, passing=False)
         return result
+
+
+def _models(order: Order[CompletionRequest]) -> tuple[str, ...]:
+    """The names of the model: as it was asked for, and as it is configured."""
+    return order.request.model, order.deployment.name
+
+
+def _youngest(max_age: float | None, since: float) -> float | None:
+    """The greatest age, in seconds, of an entry that is neither older than `max_age` nor made up to `since`."""
+    if not since:
+        return max_age
+    # entries know milliseconds
+    valid = max(time.time() - since - 0.001, 0.0)
+    return valid if max_age is None else min(max_age, valid)
