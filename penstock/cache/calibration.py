@@ -4,6 +4,7 @@ A threshold holds for one encoder only, so the file names it. With labels enough
 beside it (`metric`), which moves far more than the threshold does.
 """
 
+import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ LENGTH_WEIGHT = 0.08
 #: wrong answers, as a share of all queries, that each level may give
 LEVELS = {"safe": 0.007, "balanced": 0.019}
 #: share of that which a choice on a validation set may use up: what is chosen on one sample is exceeded on the next
-_MARGIN = 0.6
+MARGIN = 0.6
 _STEP = 0.01
 
 
@@ -37,6 +38,12 @@ class Calibration:
     thresholds: dict[str, float]
     length_weight: float = LENGTH_WEIGHT
     seen: frozenset[int] = frozenset()
+
+    @property
+    def space(self) -> str:
+        """Names the vectors as they are stored: those of another encoder, or turned otherwise, do not compare."""
+        turn = hashlib.blake2b(self.matrix.astype(np.float16).tobytes(), digest_size=6).hexdigest()
+        return f"{self.encoder}-{turn}"
 
     def turn(self, vectors: Floats) -> Floats:
         """Vectors of the encoder as they are stored and searched."""
@@ -99,7 +106,7 @@ def with_thresholds(
 ) -> Calibration:
     """The calibration with a threshold for each level, chosen on questions that did not teach it."""
     stream = Stream(texts, labels, calibration.turn(vectors), length_weight=calibration.length_weight)
-    chosen = {name: choose(stream.replay, orders, most * _MARGIN) for name, most in LEVELS.items()}
+    chosen = {name: choose(stream.replay, orders, most * MARGIN) for name, most in LEVELS.items()}
     return replace(calibration, thresholds=chosen)
 
 

@@ -39,6 +39,17 @@ def length_bonus(asked: str, stored: str) -> float:
     return math.log(max(min(len(gate.words(asked)), len(gate.words(stored)), _LONGEST), 1))
 
 
+def pair_scores(
+    asked: Sequence[str], stored: Sequence[str], vectors: Floats, others: Floats, length_weight: float
+) -> list[float | None]:
+    """The score of each pair, None where the gate keeps it apart; both vectors turned, of length 1, one row a pair."""
+    cosines = (vectors * others).sum(1)
+    return [
+        float(cosine) + length_weight * length_bonus(one, other) if gate.disagreement(one, other) is None else None
+        for cosine, one, other in zip(cosines, asked, stored, strict=True)
+    ]
+
+
 class Stream:
     """A labelled stream, in the order of its questions."""
 

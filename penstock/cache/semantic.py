@@ -70,11 +70,11 @@ def question_of(request: CompletionRequest) -> str | None:
     return last.text if last.text.strip() and len(last.text) <= LONGEST_QUESTION else None
 
 
-def place_of(request: CompletionRequest, tenant: str, encoder: str) -> Place:
+def place_of(request: CompletionRequest, tenant: str, space: str) -> Place:
     """Where its answer belongs: everything but the last question decides, and not who the end user is."""
     rest = replace(request, messages=(*request.messages[:-1], Message("user", ())), user=None)
     scope = hashlib.blake2b(repr(rest).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-    return Place(tenant, scope, request.model, encoder)
+    return Place(tenant, scope, request.model, space)
 
 
 class SemanticCache:
@@ -84,13 +84,14 @@ class SemanticCache:
         """`level` names one of the calibration's thresholds; `ttl` is in seconds."""
         self._database = database
         self._calibration = calibration
+        self._space = calibration.space
         self._threshold = calibration.thresholds[level]
         self._ttl = ttl
 
     def asked(self, request: CompletionRequest, question: str, tenant: str, vector: Sequence[float]) -> Asked:
         """A question as it is searched; `vector` comes from the encoder that the calibration is for."""
         raw = np.asarray([vector], np.float32)
-        return Asked(place_of(request, tenant, self._calibration.encoder), question, self._calibration.turn(raw)[0])
+        return Asked(place_of(request, tenant, self._space), question, self._calibration.turn(raw)[0])
 
     def serves(self, hit: Hit) -> bool:
         """Whether it is near enough to be served, or only to be noted."""

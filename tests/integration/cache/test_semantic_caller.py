@@ -219,7 +219,7 @@ async def test_a_shadow_serves_nothing_and_notes_what_it_would_have_served(servi
     await shadow.ask("pay")
     assert await shadow.ask("pay.") == ("answer 2", None)
     await shadow.ask("else")
-    first, noted, last = await semantic_answers.shadows(serving.database, "a", "fast", "enc")
+    first, noted, last = await semantic_answers.shadows(serving.database, "a", "fast", CALIBRATION.space)
     assert (first.asked, first.stored, last.asked, last.score) == ("pay", None, "else", None)
     assert (noted.asked, noted.stored) == ("pay.", "pay")
     assert noted.agreement == pytest.approx(1.0)
@@ -230,7 +230,7 @@ async def test_a_shadow_notes_what_a_lower_threshold_would_serve_and_keeps_its_a
     VECTORS.update({"pay soon": [0.8, 0.6]})
     await shadow.ask("pay")
     await shadow.ask("pay soon")
-    noted = (await semantic_answers.shadows(serving.database, "a", "fast", "enc"))[-1]
+    noted = (await semantic_answers.shadows(serving.database, "a", "fast", CALIBRATION.space))[-1]
     assert (noted.stored, noted.score) == ("pay", pytest.approx(0.8))
     assert await serving.ask("pay soon") == ("answer 2", "semantic")
 
