@@ -8,39 +8,15 @@ by numbers, names and script alone.
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
+
+from penstock.cache import lexicon
 
 _WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[€$£¥%]")
 
 
-def _set(*lines: str) -> frozenset[str]:
-    return frozenset(" ".join(lines).split())
-
-
-#: `one` is left out: as often a pronoun as a number
-_NUMBER_WORDS = {
-    "zero": "0", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
-    "nine": "9", "ten": "10", "eleven": "11", "twelve": "12",
-}  # fmt: skip
-#: each line is one unit
-_UNITS = {
-    spelling: line.split()[0]
-    for line in (
-        "€ eur euro euros", "$ usd dollar dollars", "£ gbp pound pounds", "¥ jpy yen", "% percent", "inr rupee rupees",
-        "second seconds sec", "min minute minutes", "hour hours", "day days", "week weeks", "month months",
-        "year years", "mm millimetre millimeter", "cm centimetre centimeter", "metre meter metres meters",
-        "km kilometre kilometer kilometres kilometers", "mile miles", "ft foot feet", "inch inches", "gram grams",
-        "kg kilogram kilograms kilo kilos", "lb lbs", "ml millilitre", "litre liter litres liters", "mg milligram",
-        "celsius", "fahrenheit", "kb", "mb", "gb", "tb",
-    )
-    for spelling in line.split()
-}  # fmt: skip
-_NEGATIONS = _set(
-    "not no never without cannot none nobody nothing neither nor unable impossible except dont didnt doesnt isnt wont",
-    "cant hasnt havent wasnt werent couldnt wouldnt shouldnt arent fail fails failed failing failure decline declined",
-    "declines refuse refused reject rejected denied broken incorrect wrong missing unsuccessful invalid stuck blocked",
-)
+_SHORTEST_STEM = 3
 _QUESTIONS = (
     ("time", re.compile(r"\bhow (?:long|soon|fast|quickly)\b|\bwhen\b")),
     ("amount", re.compile(r"\bhow (?:much|many)\b")),
@@ -48,28 +24,20 @@ _QUESTIONS = (
     ("person", re.compile(r"\bwho(?:se|m)?\b")),
     ("reason", re.compile(r"\bwhy\b|\bhow come\b|\bwhat(?:'s| is) the reason\b")),
 )
-_PAIRS = (
-    "increase decrease", "before after", "with without", "maximum minimum", "buy sell", "open close", "enable disable",
-    "first last", "more less", "more fewer", "on off", "left right", "start stop", "add remove", "import export",
-    "install uninstall", "send receive", "incoming outgoing", "deposit withdraw", "cheap expensive", "highest lowest",
-    "oldest newest", "lock unlock", "physical virtual", "debit credit", "above below", "encrypt decrypt",
-    "upload download", "hot cold", "safe unsafe", "safe dangerous", "legal illegal", "advantages disadvantages",
-    "male female", "best worst", "heaviest lightest", "include exclude", "ascending descending", "win lose",
-)  # fmt: skip
 _OPPOSITES: dict[str, set[str]] = {}
-for _one, _other in map(str.split, _PAIRS):
-    _OPPOSITES.setdefault(_one, set()).add(_other)
-    _OPPOSITES.setdefault(_other, set()).add(_one)
-_LANGUAGES = {
-    "en": "the is my i what how to do can you and of it a for why",
-    "de": "der die das ist ich mein wie und nicht ein eine kann was für zu",
-    "fr": "le la les est je mon comment et une un que pour pourquoi des du",
-    "es": "el los es mi cómo y una un que para por qué las puedo del",
-    "it": "il gli è mio come e una un che per perché posso della di lo",
-    "pt": "o os é meu como e uma um que para por posso não da do",
-    "nl": "de het is mijn hoe en een niet kan wat voor ik te van",
-}
-_STOP_WORDS = {language: frozenset(text.split()) for language, text in _LANGUAGES.items()}
+
+
+def _stem(word: str) -> str:
+    """A word without the ending of a verb or a plural, so that enabling and disabled meet."""
+    for ending in ("ing", "ed", "es", "s", "d", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= _SHORTEST_STEM:
+            return word[: -len(ending)]
+    return word
+
+
+for _one, _other in map(str.split, lexicon.OPPOSITES):
+    _OPPOSITES.setdefault(_stem(_one), set()).add(_stem(_other))
+    _OPPOSITES.setdefault(_stem(_other), set()).add(_stem(_one))
 
 
 class Judge(Protocol):
@@ -131,20 +99,20 @@ def _names(text: str) -> frozenset[str]:
         before = text[:at].rstrip(" \"'(")
         if before and before[-1] not in ".?!:\n" and token not in {"I", "I'm", "I've", "I'd", "I'll"}:
             found.update(words(token))
-    return frozenset(found - _UNITS.keys())
+    return frozenset(found - lexicon.UNITS.keys())
 
 
 def _numbers(question: _Question) -> tuple[str, ...]:
-    digits = (_NUMBER_WORDS.get(word, word) for word in question.words)
+    digits = (lexicon.NUMBER_WORDS.get(word, word) for word in question.words)
     return tuple(sorted(word.replace(",", "") for word in digits if word[0].isdigit()))
 
 
 def _units(question: _Question) -> frozenset[str]:
-    return frozenset(_UNITS[word] for word in question.words if word in _UNITS)
+    return frozenset(lexicon.UNITS[word] for word in question.words if word in lexicon.UNITS)
 
 
 def _negated(question: _Question) -> bool:
-    return any(word in _NEGATIONS or word.endswith("n't") for word in question.words)
+    return any(word in lexicon.NEGATIONS or word.endswith("n't") for word in question.words)
 
 
 def _script(question: _Question) -> frozenset[str]:
@@ -154,7 +122,7 @@ def _script(question: _Question) -> frozenset[str]:
 
 def _language(question: _Question) -> str | None:
     """The language whose small words are most, None where it is not clear."""
-    counts = sorted(((len(question.known & small), name) for name, small in _STOP_WORDS.items()), reverse=True)
+    counts = sorted(((len(question.known & small), name) for name, small in lexicon.LANGUAGES.items()), reverse=True)
     (most, name), (second, _) = counts[0], counts[1]
     return name if most > second + 1 else None
 
@@ -178,13 +146,28 @@ def _other_language(first: _Question, second: _Question) -> bool:
 
 def _contradicts(first: _Question, second: _Question) -> bool:
     """One says what the other says the opposite of, and neither says both."""
-    ours, theirs = first.known - second.known, second.known - first.known
-    return any(other in theirs for word in ours for other in _OPPOSITES.get(word, ()))
+    ours, theirs = map(_stem, first.known - second.known), set(map(_stem, second.known - first.known))
+    return any(other in theirs for word in ours for other in _opposites(word))
+
+
+def _opposites(stem: str) -> Iterator[str]:
+    yield from _OPPOSITES.get(stem, ())
+    for plain, reversing in lexicon.REVERSING:
+        for one, other in ((plain, reversing), (reversing, plain)):
+            rest = stem.removeprefix(one)
+            if stem.startswith(one) and len(rest) >= _SHORTEST_STEM:
+                yield other + rest
+
+
+def _kinds(question: _Question) -> frozenset[str]:
+    """What it names of weekdays, colours, countries and the like, in capitals or not."""
+    return frozenset(kind[word] for kind in lexicon.KINDS for word in question.known if word in kind)
 
 
 _FACETS: dict[str, Callable[[_Question], object]] = {
     "numbers": _numbers,
     "units": _units,
     "negation": _negated,
+    "kinds": _kinds,
     "script": _script,
 }
