@@ -89,10 +89,10 @@ class _Question:
 
 
 def _names(text: str) -> frozenset[str]:
-    """Words that begin with a capital inside a sentence. Where nearly all do, capitals say nothing."""
+    """Words that begin with a capital inside a sentence; none in a title or a shout, where small words do too."""
     tokens = [(match.group(), match.start()) for match in re.finditer(r"[^\W\d_][\w'-]*", text)]
     capital = [(token, at) for token, at in tokens if token[0].isupper()]
-    if len(capital) > 0.6 * len(tokens):
+    if len(capital) > 0.6 * len(tokens) and any(_is_small(token) for token, at in capital if at > 0):
         return frozenset()
     found = set()
     for token, at in capital:
@@ -100,6 +100,10 @@ def _names(text: str) -> frozenset[str]:
         if before and before[-1] not in ".?!:\n" and token not in {"I", "I'm", "I've", "I'd", "I'll"}:
             found.update(words(token))
     return frozenset(found - lexicon.UNITS.keys())
+
+
+def _is_small(word: str) -> bool:
+    return word != "I" and any(word.lower() in small for small in lexicon.LANGUAGES.values())
 
 
 def _numbers(question: _Question) -> tuple[str, ...]:

@@ -61,11 +61,12 @@ KINDS = tuple(
         "breast lung skin liver kidney heart brain stomach throat knee shoulder ankle elbow wrist hip spine eye=eyes "
         "ear=ears nose tooth=teeth",
         "windows linux=ubuntu mac=macos=macbook android ios=iphone=ipad",
-        "python java javascript=js typescript ruby rust golang php perl kotlin swift",
+        "python java javascript=js typescript ruby rust golang php perl kotlin",
         "visa mastercard amex=maestro paypal",
         "germany=german=germans france=french italy=italian spain=spanish portugal=portuguese england=english "
-        "britain=uk=british ireland=irish scotland=scottish netherlands=dutch belgium=belgian switzerland=swiss austria=austrian "
-        "poland=polish sweden=swedish norway=norwegian denmark=danish finland=finnish greece=greek russia=russian "
+        "britain=uk=british ireland=irish scotland=scottish netherlands=dutch belgium=belgian switzerland=swiss "
+        "austria=austrian poland=polish sweden=swedish norway=norwegian denmark=danish finland=finnish greece=greek "
+        "russia=russian "
         "ukraine=ukrainian turkey=turkish egypt=egyptian israel=israeli iran=iranian iraq=iraqi india=indian "
         "pakistan=pakistani china=chinese japan=japanese korea=korean vietnam=vietnamese thailand=thai indonesia "
         "philippines australia=australian canada=canadian mexico=mexican brazil=brazilian argentina=argentinian chile "
