@@ -104,7 +104,8 @@ def _from_questions(read: Questions, name: str, embed: "Callable[[Sequence[str]]
     validation = part("validation")
     found = calibration.with_thresholds(learnt, *validation, [range(len(validation[0]))])
     texts, intents, left = part("test")
-    stream = Stream(texts, intents, found.turn(left), length_weight=found.length_weight)
+    turned = found.turn(left)
+    stream = Stream(texts, intents, turned @ turned.T, length_weight=found.length_weight)
     rows = {level: [stream.replay(at, range(len(texts)))] for level, at in found.thresholds.items()}
     _print(f"{len(texts)} questions that neither taught it nor chose its thresholds", rows)
     return found

@@ -105,7 +105,8 @@ def with_thresholds(
     orders: Sequence[Sequence[int]],
 ) -> Calibration:
     """The calibration with a threshold for each level, chosen on questions that did not teach it."""
-    stream = Stream(texts, labels, calibration.turn(vectors), length_weight=calibration.length_weight)
+    turned = calibration.turn(vectors)
+    stream = Stream(texts, labels, turned @ turned.T, length_weight=calibration.length_weight)
     chosen = {name: choose(stream.replay, orders, most * MARGIN) for name, most in LEVELS.items()}
     return replace(calibration, thresholds=chosen)
 

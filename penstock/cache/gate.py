@@ -9,6 +9,7 @@ by numbers, names and script alone.
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Protocol
 
 from penstock.cache import lexicon
@@ -55,20 +56,17 @@ def words(text: str) -> list[str]:
 
 def disagreement(asked: str, stored: str) -> str | None:
     """What speaks against serving the answer to `stored` for `asked`: the name of the first check that fails."""
-    first, second = _Question(asked), _Question(stored)
-    for name, facet in _FACETS.items():
-        if facet(first) != facet(second):
+    first, second = _read(asked), _read(stored)
+    for name, ours in first.facets.items():
+        if ours != second.facets[name]:
             return name
     if _contradicts(first, second):
         return "opposites"
-    if _other_language(first, second):
+    if _differ(first.language, second.language):
         return "language"
     if first.strange_to(second) or second.strange_to(first) or _turned_round(first, second):
         return "names"
-    ours, theirs = _question_word(first), _question_word(second)
-    if ours is not None and theirs is not None and ours != theirs:
-        return "question"
-    return None
+    return "question" if _differ(first.kind, second.kind) else None
 
 
 class _Question:
@@ -77,6 +75,9 @@ class _Question:
         self.words = words(text)
         self.known = frozenset(self.words)
         self.names = _names(self.text)
+        self.facets = {name: facet(self) for name, facet in _FACETS.items()}
+        self.language = _language(self)
+        self.kind = _kind(self)
 
     def strange_to(self, other: "_Question") -> bool:
         """Whether it names something that the other does not mention, however that is written."""
@@ -86,6 +87,10 @@ class _Question:
         """Names in their order, told only where there are several: from A to B is not from B to A."""
         found = tuple(word for word in self.words if word in self.names)
         return found if len(set(found)) > 1 else ()
+
+
+#: a question is compared with several, and one that is stored with many
+_read = lru_cache(maxsize=10_000)(_Question)
 
 
 def _names(text: str) -> frozenset[str]:
@@ -131,7 +136,7 @@ def _language(question: _Question) -> str | None:
     return name if most > second + 1 else None
 
 
-def _question_word(question: _Question) -> str | None:
+def _kind(question: _Question) -> str | None:
     """What kind of thing is asked for. `what` and `how` ask for anything, so they agree with all."""
     plain = question.text.lower()
     kinds = [name for name, pattern in _QUESTIONS if pattern.search(plain)]
@@ -143,8 +148,8 @@ def _turned_round(first: _Question, second: _Question) -> bool:
     return first.order() != second.order() and sorted(first.words) == sorted(second.words)
 
 
-def _other_language(first: _Question, second: _Question) -> bool:
-    ours, theirs = _language(first), _language(second)
+def _differ(ours: str | None, theirs: str | None) -> bool:
+    """Both are known, and not the same."""
     return ours is not None and theirs is not None and ours != theirs
 
 

@@ -54,13 +54,12 @@ class Stream:
     """A labelled stream, in the order of its questions."""
 
     def __init__(
-        self, texts: Sequence[str], labels: Sequence[str], vectors: Floats, *, length_weight: float, gated: bool = True
+        self, texts: Sequence[str], labels: Sequence[str], cosines: Floats, *, length_weight: float, gated: bool = True
     ) -> None:
-        """`vectors` are as they are searched: turned by the metric, of length 1."""
+        """`cosines` are those of each question's turned vector with each other's, a row a question."""
         self._labels = np.unique(np.asarray(labels), return_inverse=True)[1]
         bonus = np.log(np.clip([len(gate.words(text)) for text in texts], 1, _LONGEST)).astype(np.float32)
-        self._scores = vectors @ vectors.T
-        self._scores += np.float32(length_weight) * np.minimum(bonus[:, None], bonus[None])
+        self._scores = cosines + np.float32(length_weight) * np.minimum(bonus[:, None], bonus[None])
         check = lru_cache(maxsize=None)(lambda asked, stored: gate.disagreement(texts[asked], texts[stored]) is None)
         self._passes = check if gated else lambda _asked, _stored: True
 
