@@ -17,6 +17,7 @@ async def hop(
     database: Database,
     worker_id: UUID,
     job_id: UUID,
+    epoch: int,
     *,
     deployment: str,
     flow_id: int,
@@ -30,7 +31,7 @@ async def hop(
     here; it is stored in the same statement, so that it is there when the next one is judged.
 
     Returns:
-        False when the job is this worker's no more.
+        False when the job is this worker's no more, or its again by a newer claim.
     """
     row = await database.fetch_one(
         """
@@ -39,7 +40,7 @@ async def hop(
                 route_step = route_step + %(answered)s::smallint,
                 state = CASE lane WHEN 'interactive' THEN 'queued' ELSE 'pending' END::job_state,
                 queued_at = CASE lane WHEN 'interactive' THEN now() END
-            WHERE id = %(id)s AND state = 'running' AND worker_id = %(worker_id)s
+            WHERE id = %(id)s AND state = 'running' AND worker_id = %(worker_id)s AND epoch = %(epoch)s
             RETURNING flow_id, priority, id, route_step
         ), answered AS (
             INSERT INTO route_steps (job_id, step, deployment, confidence, reason, usage, cost, body)
@@ -54,6 +55,7 @@ async def hop(
         {
             "id": job_id,
             "worker_id": worker_id,
+            "epoch": epoch,
             "deployment": deployment,
             "flow_id": flow_id,
             "fallback": fallback or None,
