@@ -39,6 +39,8 @@ DEAD_SECONDS = 10.0
 #: a job with a client waiting is claimed at once, or its doorbell was in the hands of a worker that died
 LOST_RING_SECONDS = {"bulk": 10.0, "interactive": 3.0}
 _PAGE = 1000
+#: for which an answer can outlive its time to live: that of its call, and a minute in a process
+_SPARE_SECONDS = 24 * 3600.0
 #: rows removed by one statement, and chunks of files, which are megabytes
 _PRUNE, _PRUNE_CHUNKS = 500, 50
 
@@ -130,7 +132,7 @@ class Maintenance:
                     database, older_than=semantic.shadow_seconds, most=semantic.max_shadows
                 ),
             )
-        longest = max(cache.ttl, semantic.ttl_seconds)
+        longest = max(cache.ttl, semantic.ttl_seconds) + _SPARE_SECONDS
         await _all_of("marks of the cache", lambda: cache_marks.prune(database, longest))
 
     async def find_lost_rings(self) -> None:

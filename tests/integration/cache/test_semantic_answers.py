@@ -2,11 +2,16 @@
 
 import pytest
 
+from penstock.broker import Doorbell, make_app
+from penstock.configuration import Config
+from penstock.providers.deployments import Deployments
+from penstock.redis import Redis
 from penstock.store import cache_marks
 from penstock.store import semantic_answers as store
 from penstock.store.cache_marks import Scope
 from penstock.store.database import Database
 from penstock.store.semantic_answers import NewAnswer, Place, Shadow
+from workers.maintenance import Maintenance
 
 PLACE = Place("team-a", b"scope", "fast", "enc")
 NEAR, FAR = [1.0, 0.1, 0.0], [0.0, 1.0, 0.0]
@@ -101,3 +106,18 @@ async def test_vectors_of_several_lengths_stand_side_by_side(filled: Database) -
     await store.add(filled, other, NewAnswer("wide", [1.0, 0.0], b"3"), ttl=60)
     assert [one.question for one in await store.nearest(filled, other, [1.0, 0.0], limit=5)] == ["wide"]
     assert await found(filled, PLACE) == ["near", "far"]
+
+
+async def test_the_sweep_keeps_to_the_bounds_of_the_configuration(filled: Database, redis: Redis) -> None:
+    semantic = {"max_answers": 1, "max_shadows": 1, "ttl_seconds": 60}
+    config = Config.model_validate({"cache": {"ttl": 60, "semantic": semantic}})
+    await cache_marks.invalidate(filled, Scope("team-a", tag="new"))
+    await cache_marks.invalidate(filled, Scope("team-a", tag="old"), older_than=2 * 86_400)
+    for asked in ("one", "two"):
+        await store.note_shadow(filled, PLACE, Shadow(asked))
+    doorbell = Doorbell(make_app("memory://", ["p"]))
+    await Maintenance(filled, redis, doorbell, Deployments(config), config).prune_cache()
+    doorbell.close()
+    assert await found(filled, PLACE) == ["far"]
+    assert await store.shadows(filled, "team-a", "fast", "enc") == [Shadow("two")]
+    assert [mark.scope.tag for mark in await cache_marks.load(filled)] == ["new"]
