@@ -91,7 +91,6 @@ def cache_shadow(
 
 def _from_questions(read: Questions, name: str, embed: "Callable[[Sequence[str]], Floats]") -> "Calibration":
     from penstock.cache import calibration
-    from penstock.cache.replay import Stream
 
     vectors = embed(read.texts)
     parts = calibration.split(read.texts, _SPLIT)
@@ -104,8 +103,7 @@ def _from_questions(read: Questions, name: str, embed: "Callable[[Sequence[str]]
     validation = part("validation")
     found = calibration.with_thresholds(learnt, *validation, [range(len(validation[0]))])
     texts, intents, left = part("test")
-    turned = found.turn(left)
-    stream = Stream(texts, intents, turned @ turned.T, length_weight=found.length_weight)
+    stream = found.stream(texts, intents, left)
     rows = {level: [stream.replay(at, range(len(texts)))] for level, at in found.thresholds.items()}
     _print(f"{len(texts)} questions that neither taught it nor chose its thresholds", rows)
     return found
@@ -113,15 +111,14 @@ def _from_questions(read: Questions, name: str, embed: "Callable[[Sequence[str]]
 
 def _from_pairs(read: Pairs, name: str, embed: "Callable[[Sequence[str]], Floats]", base: Path | None) -> "Calibration":
     from penstock.cache import calibration
-    from penstock.cache.pairs import Judged
-    from penstock.cache.replay import pair_scores
+    from penstock.cache.pairs import Judged, pair_scores
 
     firsts, seconds = [first for first, _ in read.pairs], [second for _, second in read.pairs]
     vectors = embed([*firsts, *seconds])
     shipped = _base(base)
     start = shipped if shipped.encoder == name else calibration.plain(name, vectors.shape[1])
     turned = start.turn(vectors)
-    scores = pair_scores(firsts, seconds, turned[: len(firsts)], turned[len(firsts) :], start.length_weight)
+    scores = pair_scores(start, firsts, seconds, turned[: len(firsts)], turned[len(firsts) :])
     judged = [Judged(score, same) for score, same in zip(scores, read.same, strict=True)]
     parts = calibration.split(firsts, _PAIR_SPLIT)
     chosen = [one for one, part in zip(judged, parts, strict=True) if part == "validation"]

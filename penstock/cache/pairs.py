@@ -7,7 +7,8 @@ shadow, where the two answers themselves say whether they are the same. Rules wi
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from penstock.cache.calibration import LEVELS, choose
+from penstock.cache import gate
+from penstock.cache.calibration import LEVELS, Calibration, Floats, choose
 from penstock.cache.replay import Replayed
 from penstock.store.semantic_answers import Shadow
 
@@ -24,6 +25,18 @@ class Judged:
 
     score: float | None
     same: bool
+
+
+def pair_scores(
+    calibration: Calibration, asked: Sequence[str], stored: Sequence[str], vectors: Floats, others: Floats
+) -> list[float | None]:
+    """The score of each pair, None where the gate keeps it apart; both vectors turned, one row a pair."""
+    return [
+        float(calibration.scores([one], vectors[[row]], [other], others[[row]])[0, 0])
+        if gate.disagreement(one, other) is None
+        else None
+        for row, (one, other) in enumerate(zip(asked, stored, strict=True))
+    ]
 
 
 def of_shadows(shadows: Iterable[Shadow]) -> list[Judged]:

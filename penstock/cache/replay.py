@@ -4,7 +4,6 @@ Each question in turn looks among the earlier ones that missed, which is what th
 the stored question has another label. All shares are of all queries, not of the hits: that is what a user meets.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +15,7 @@ from penstock.cache import gate
 
 Floats = NDArray[np.float32]
 #: how many neighbours are looked at before a question counts as new
-NEIGHBOURS = 5
+NEIGHBOURS = 12
 #: a longer question says no more about which answer it wants
 _LONGEST = 25
 
@@ -30,36 +29,24 @@ class Replayed:
     wrong: float
 
 
-def length_bonus(asked: str, stored: str) -> float:
-    """How much there is to compare: the logarithm of the words of the shorter one.
+def length_bonus(asked: Sequence[str], stored: Sequence[str]) -> Floats:
+    """How much there is to compare: the logarithm of the words of the shorter one; a row for each that is asked.
 
     Short questions are ambiguous: at one cosine, hits of 5 words were wrong six times as often as hits of 15 words
     (Banking77).
     """
-    return math.log(max(min(len(gate.words(asked)), len(gate.words(stored)), _LONGEST), 1))
-
-
-def pair_scores(
-    asked: Sequence[str], stored: Sequence[str], vectors: Floats, others: Floats, length_weight: float
-) -> list[float | None]:
-    """The score of each pair, None where the gate keeps it apart; both vectors turned, of length 1, one row a pair."""
-    cosines = (vectors * others).sum(1)
-    return [
-        float(cosine) + length_weight * length_bonus(one, other) if gate.disagreement(one, other) is None else None
-        for cosine, one, other in zip(cosines, asked, stored, strict=True)
-    ]
+    ours, theirs = (np.array([len(gate.words(text)) for text in texts], np.float32) for texts in (asked, stored))
+    found: Floats = np.log(np.clip(np.minimum(ours[:, None], theirs[None]), 1, _LONGEST))
+    return found
 
 
 class Stream:
     """A labelled stream, in the order of its questions."""
 
-    def __init__(
-        self, texts: Sequence[str], labels: Sequence[str], cosines: Floats, *, length_weight: float, gated: bool = True
-    ) -> None:
-        """`cosines` are those of each question's turned vector with each other's, a row a question."""
+    def __init__(self, texts: Sequence[str], labels: Sequence[str], scores: Floats, *, gated: bool = True) -> None:
+        """`scores` are those of each question with each other, a row a question (`Calibration.scores`)."""
         self._labels = np.unique(np.asarray(labels), return_inverse=True)[1]
-        bonus = np.log(np.clip([len(gate.words(text)) for text in texts], 1, _LONGEST)).astype(np.float32)
-        self._scores = cosines + np.float32(length_weight) * np.minimum(bonus[:, None], bonus[None])
+        self._scores = scores
         check = lru_cache(maxsize=None)(lambda asked, stored: gate.disagreement(texts[asked], texts[stored]) is None)
         self._passes = check if gated else lambda _asked, _stored: True
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from penstock.cache import gate
 from penstock.cache.calibration import Calibration
 from penstock.cache.gate import Judge
-from penstock.cache.replay import NEIGHBOURS, length_bonus
+from penstock.cache.replay import NEIGHBOURS
 from penstock.completion import CompletionRequest, CompletionResult, Message, Text
 from penstock.completion.outcome import Outcome
 from penstock.store import semantic_answers as store
@@ -107,16 +107,19 @@ class SemanticCache:
         found = await store.nearest(
             self._database, asked.place, asked.vector.tolist(), limit=NEIGHBOURS, max_age=max_age
         )
-        weight = self._calibration.length_weight
-        scored = [(one.cosine + weight * length_bonus(asked.question, one.question), one) for one in found]
-        for score, one in sorted(scored, key=lambda pair: -pair[0]):
+        if not found:
+            return None
+        others = np.asarray([one.vector for one in found], np.float32)
+        scores = self._calibration.scores([asked.question], asked.vector[None], [one.question for one in found], others)
+        for score, one in sorted(zip(scores[0].tolist(), found, strict=True), key=lambda pair: -pair[0]):
             if score < self._threshold - below:
                 break
             if gate.disagreement(asked.question, one.question) is not None:
                 continue
             if judge is not None and not await judge.same(asked.question, one.question):
                 continue
-            result = Outcome.from_bytes(one.body).result
+            body = await store.body(self._database, one.id)
+            result = Outcome.from_bytes(body).result if body is not None else None
             if result is not None:
                 return Hit(one.question, score, result, one.cost)
         return None

@@ -27,12 +27,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A stored question: how near it is (cosine) and the body of its answer."""
+    """A stored question, how near it is (cosine), its vector, and what its answer had cost in US dollars."""
 
+    id: int
     question: str
     cosine: float
-    body: bytes
-    cost: Decimal | None = None
+    vector: Sequence[float]
+    cost: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ async def nearest(
     """The nearest questions, nearest first; none older than `max_age` seconds."""
     rows = await database.fetch(
         """
-        SELECT question, body, cost, 1 - (vector <=> %(vector)s::text::vector) AS cosine
-        FROM (SELECT question, body, cost, vector FROM semantic_answers
+        SELECT id, question, vector::real[] AS vector, cost, 1 - (vector <=> %(vector)s::text::vector) AS cosine
+        FROM (SELECT id, question, cost, vector FROM semantic_answers
               WHERE tenant_id = %(tenant_id)s AND scope = %(scope)s AND encoder = %(encoder)s AND expires_at > now()
                 AND (%(max_age)s::float8 IS NULL OR created_at > now() - make_interval(secs => %(max_age)s))
               ORDER BY id DESC LIMIT %(compared)s) newest
@@ -95,7 +96,13 @@ async def nearest(
             "limit": limit,
         },
     )
-    return [Neighbour(row["question"], float(row["cosine"]), bytes(row["body"]), row["cost"]) for row in rows]
+    return [Neighbour(row["id"], row["question"], float(row["cosine"]), row["vector"], row["cost"]) for row in rows]
+
+
+async def body(database: Database, answer_id: int) -> bytes | None:
+    """The body of an answer, None where it was removed meanwhile."""
+    row = await database.fetch_one("SELECT body FROM semantic_answers WHERE id = %(id)s", {"id": answer_id})
+    return bytes(row["body"]) if row else None
 
 
 async def add(database: Database, place: Place, answer: NewAnswer, *, ttl: float) -> bool:

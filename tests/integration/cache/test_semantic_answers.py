@@ -32,7 +32,8 @@ async def found(database: Database, place: Place, **options: float) -> list[str]
 
 async def test_the_nearest_question_comes_first(filled: Database) -> None:
     first, second = await store.nearest(filled, PLACE, [1.0, 0.0, 0.0], limit=5)
-    assert (first.question, first.body, second.question) == ("near", b"1", "far")
+    assert (first.question, await store.body(filled, first.id), second.question) == ("near", b"1", "far")
+    assert list(first.vector) == pytest.approx(NEAR)
     assert first.cosine == pytest.approx(0.995, abs=0.001)
 
 

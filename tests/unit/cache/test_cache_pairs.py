@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from penstock.cache.calibration import LEVELS
-from penstock.cache.pairs import Judged, of_shadows, replay, thresholds
-from penstock.cache.replay import Replayed, pair_scores
+from penstock.cache.calibration import LEVELS, plain
+from penstock.cache.pairs import Judged, of_shadows, pair_scores, replay, thresholds
+from penstock.cache.replay import Replayed
 from penstock.store.semantic_answers import Shadow
 
 #: of 1,000 questions: 300 good ones at 0.95, 10 wrong ones at 0.85, 100 good ones at 0.8, 20 wrong ones at 0.7
@@ -42,5 +42,6 @@ def test_a_shadow_says_the_same_where_its_answers_are_nearly_equal() -> None:
 def test_a_pair_that_the_gate_keeps_apart_has_no_score() -> None:
     vectors = np.array([[1, 0], [1, 0]], np.float32)
     others = np.array([[0.6, 0.8], [1, 0]], np.float32)
-    found = pair_scores(["how to pay", "how to pay"], ["how to pay now", "how not to pay"], vectors, others, 0.0)
+    asked, stored = ["how to pay", "how to pay"], ["how to pay now", "how not to pay"]
+    found = pair_scores(plain("enc", 2), asked, stored, vectors, others)
     assert found == [pytest.approx(0.6), None]
