@@ -15,13 +15,13 @@ from penstock.cache.semantic import Asked, Hit, Made, SemanticCache, question_of
 from penstock.completion import CompletionRequest, CompletionResult
 from penstock.configuration.policies import SemanticConfig
 from penstock.errors import ConfigError, PenstockError, Unavailable, Unstorable
+from penstock.execution.cached import Count
 from penstock.execution.call import Caller, Deferred, Emit, Order
 from penstock.execution.encoders import Encoder, LocalEncoder, ModelEncoder
 from penstock.execution.guarded import replay
 from penstock.execution.judge import ModelJudge
 from penstock.execution.record import CallRecord
 from penstock.execution.steps import Completes
-from penstock.execution.tally import Tally
 from penstock.guard.masks import unmasked
 from penstock.providers.deployments import Deployments
 from penstock.store import semantic_answers
@@ -42,7 +42,7 @@ class SemanticCaller:
         cache: SemanticCache,
         encoder: Encoder,
         modes: Mapping[str, Literal["serve", "shadow"]],
-        tally: Tally,
+        count: Count,
         judge: ModelJudge | None = None,
     ) -> None:
         """`modes` has the models and routes, by the name that was asked for, for which it works."""
@@ -50,7 +50,7 @@ class SemanticCaller:
         self._cache = cache
         self._encoder = encoder
         self._modes = modes
-        self._tally = tally
+        self._count = count
         self._judge = judge
 
     async def complete(
@@ -80,9 +80,9 @@ class SemanticCaller:
         self, hit: Hit, order: Order[CompletionRequest], record: CallRecord, emit: Emit | None
     ) -> CompletionResult:
         record.cached = "semantic"
-        self._tally.add("cache", "semantic", order.deployment.name)
+        self._count("cache", "semantic", order.deployment.name)
         if hit.cost:
-            self._tally.add("cache_saved", order.deployment.name, amount=float(hit.cost))
+            self._count("cache_saved", order.deployment.name, order.tenant, amount=float(hit.cost))
         if emit is not None:
             replay(unmasked(hit.result, order.mask) if order.mask else hit.result, record, emit)
         return hit.result
@@ -136,7 +136,7 @@ async def standing_before(
     config: SemanticConfig,
     deployments: Deployments,
     database: Database,
-    tally: Tally,
+    count: Count,
 ) -> Completes:
     """The semantic cache before `inner`; `inner` itself where none is configured, or this database cannot hold one.
 
@@ -168,7 +168,7 @@ async def standing_before(
         judging = deployments.get(config.judge.model)
         assert judging is not None  # the configuration was checked
         judge = ModelJudge(caller, judging, config.judge)
-    return SemanticCaller(inner, cache, encoder, config.models, tally, judge)
+    return SemanticCaller(inner, cache, encoder, config.models, count, judge)
 
 
 def _cosine(one: Sequence[float], other: Sequence[float]) -> float:

@@ -118,7 +118,7 @@ class Bench:
 def bench(database: Database, redis: Redis, mode: Literal["serve", "shadow"], judge: ModelJudge | None = None) -> Bench:
     provider, vectors, tally = Provider(), Vectors(), Tally(redis)
     cache = SemanticCache(database, CALIBRATION, level="safe", ttl=60)
-    caller = SemanticCaller(provider, cache, vectors, {"fast": mode}, tally, judge)
+    caller = SemanticCaller(provider, cache, vectors, {"fast": mode}, tally.add, judge)
     return Bench(provider, vectors, caller, database, tally, redis)
 
 
