@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import pytest
 
@@ -15,6 +16,7 @@ from penstock.configuration import Config
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Emit, Order
 from penstock.execution.record import CallRecord
+from penstock.execution.steps import Embeds
 from penstock.execution.tally import Tally
 from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
@@ -76,15 +78,19 @@ class Bench:
         await self.marks.look(self.database)
 
 
+def caching(provider: Provider, redis: Redis, marks: Marks) -> CachedCaller:
+    return CachedCaller(provider, cast("Embeds", provider), redis, CONFIG.cache, Tally(redis).add, marks)
+
+
 def process(bench: Bench, redis: Redis) -> Bench:
     """Another process over the same servers: its own memory, the same provider."""
-    return replace(bench, caller=CachedCaller(bench.provider, redis, CONFIG.cache, Tally(redis), bench.marks))
+    return replace(bench, caller=caching(bench.provider, redis, bench.marks))
 
 
 @pytest.fixture
 async def bench(database: Database, redis: Redis) -> Bench:
     provider, marks = Provider(), Marks()
-    return Bench(database, provider, marks, CachedCaller(provider, redis, CONFIG.cache, Tally(redis), marks))
+    return Bench(database, provider, marks, caching(provider, redis, marks))
 
 
 @pytest.mark.parametrize(
