@@ -34,16 +34,26 @@ _INDEX, _SIZES = f"{PREFIX}cache:index", f"{PREFIX}cache:sizes"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An answer, when it was made (seconds since 1970), and what it cost in US dollars, None: unknown."""
+    """An answer, when its call began (seconds since 1970), and what it cost in US dollars, None: unknown.
+
+    `models` are the names of the model that gave it, and `tags` its request's: by these it is invalidated.
+    """
 
     result: CompletionResult | EmbeddingResult
     created: float
     cost: Decimal | None
+    models: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
         """The time, to be compared without unpacking, and the packed rest. Numbers of vectors do not pack."""
         kind = _VECTORS if isinstance(self.result, EmbeddingResult) else _TEXTS
-        value = {kind: self.result.to_json(), "cost": str(self.cost) if self.cost is not None else None}
+        value = {
+            kind: self.result.to_json(),
+            "cost": str(self.cost) if self.cost is not None else None,
+            "models": self.models,
+            "tags": self.tags,
+        }
         try:
             text = orjson.dumps(value)
         except TypeError:  # half a surrogate pair, or a number over 64 bits
@@ -55,9 +65,10 @@ class Entry:
         """The inverse of `to_bytes`."""
         value = loads(unpack(data[_TIME_DIGITS:]))
         cost = Decimal(value["cost"]) if value["cost"] is not None else None
+        made = _created(data), cost, tuple(value["models"]), tuple(value["tags"])
         if _VECTORS in value:
-            return cls(EmbeddingResult.from_json(value[_VECTORS]), _created(data), cost)
-        return cls(CompletionResult.from_json(value[_TEXTS]), _created(data), cost)
+            return cls(EmbeddingResult.from_json(value[_VECTORS]), *made)
+        return cls(CompletionResult.from_json(value[_TEXTS]), *made)
 
 
 def _created(data: bytes) -> float:
