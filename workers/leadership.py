@@ -100,6 +100,7 @@ async def serve(settings: Settings) -> None:
         every(5.0, leading, sweeps.purge_batches),
         every(60.0, leading, sweeps.prune_files),
         every(60.0, leading, sweeps.prune_jobs),
+        every(300.0, leading, sweeps.prune_cache),
         deliverer.run(stop, None),
     ]
     loop = asyncio.get_running_loop()

@@ -15,6 +15,7 @@ from celery.signals import worker_shutting_down
 
 from penstock import broker, tasks
 from penstock.cache.exact import CONNECTIONS, Shared
+from penstock.cache.invalidation import Marks
 from penstock.cache.prefix import Prefixes
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Caller
@@ -104,7 +105,9 @@ class WorkerProcess:
         self._tally = Tally(self._redis)
         self._cache_redis = connect(self.settings.redis_url, size=CONNECTIONS, timeout=None)
         before = await self._before(caller, deployments)
-        self._answers = CachedCaller(before, caller, self._cache_redis, config.cache, self._tally.add)
+        marks = Marks()
+        await marks.look(self._database)
+        self._answers = CachedCaller(before, caller, self._cache_redis, config.cache, self._tally.add, marks)
         writer = StreamWriter(self._redis, self.worker_id)
         returns = Returns(self._database, self.worker_id)
         self._doorbell = broker.Doorbell(broker.make_app(self.settings.broker_url, list(config.providers)))
@@ -123,8 +126,9 @@ class WorkerProcess:
         await self.runtime.register(self._heart)
         hearing = orders.listen(self._redis, self.runtime, self._quota)
         beating = self.runtime.beat(self._heart)
+        looking = marks.run(self._database)
         keeping = (writer.run(), commit.run(), returns.run(), self._tally.run(), self._speeds.run())
-        for work in (*keeping, hearing, beating):
+        for work in (*keeping, hearing, beating, looking):
             self._background.append(tasks.essential(work))
 
     async def _before(self, caller: Caller, deployments: Deployments) -> Completes:
@@ -139,7 +143,7 @@ class WorkerProcess:
         # Only who wants this cache needs its extra (`penstock[semantic]`).
         from penstock.execution.semantic import standing_before
 
-        return await standing_before(before, caller, semantic, deployments, self._database)
+        return await standing_before(before, caller, semantic, deployments, self._database, self._tally.add)
 
     async def _finalize(self, batch_ids: frozenset[UUID]) -> None:
         for batch_id in batch_ids:

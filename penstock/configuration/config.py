@@ -390,4 +390,6 @@ class Config(Section):
                 raise ValueError(f"cache.semantic.models: there is no model or route `{name}`")
         if semantic.embedding_model is not None and semantic.embedding_model not in self.models:
             raise ValueError(f"cache.semantic.embedding_model: there is no model `{semantic.embedding_model}`")
+        if semantic.judge is not None and semantic.judge.model not in self.models:
+            raise ValueError(f"cache.semantic.judge.model: there is no model `{semantic.judge.model}`")
         return self

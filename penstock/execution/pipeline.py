@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 
 import structlog
 
-from penstock.cache.policy import FIELD, CachePolicy, Wish, policy, read_wish
+from penstock.cache.policy import CachePolicy, Wish, policy, take_wish
 from penstock.completion import CompletionRequest, CompletionResult, EmbeddingRequest
 from penstock.completion.encoding import loads
 from penstock.completion.outcome import Outcome
@@ -103,7 +103,7 @@ class Pipeline:
         """
         try:
             body = loads(job.body)
-            wish = read_wish(body.pop(FIELD, None))
+            wish = take_wish(body)
             work = _Work(job, registry.get(job.dialect).parse(body), wish, record, emit)
             route, onward = escalation_of(job)
             escalation = self._escalations.get(route) if route is not None else None

@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 
 from penstock.broker import Doorbell
-from penstock.cache.policy import FIELD, read_wish
+from penstock.cache.policy import FIELD, TAGS_FIELD, read_tags, read_wish
 from penstock.completion import CompletionRequest, EmbeddingRequest
 from penstock.completion.encoding import dumps
 from penstock.dialects import openai_responses, registry
@@ -73,6 +73,7 @@ class Submission:
         spoken = registry.get(dialect)
         request = spoken.parse(body)
         read_wish(body.get(FIELD))
+        read_tags(body.get(TAGS_FIELD))
         routed = await self._route(tenant_id, request, body, spoken.prompt)
         deployment = routed.order[0]
         try:
