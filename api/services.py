@@ -15,6 +15,7 @@ from penstock.limits.quota import Quota
 from penstock.limits.truth import SpentBy
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis, connect
+from penstock.routing.learnt import LearntPolicies
 from penstock.settings import Settings
 from penstock.store import tenants
 from penstock.store.database import POOL_SIZE, Database
@@ -42,6 +43,7 @@ class Services:
     quota: Quota
     breakers: Breakers
     webhooks: ManagedWebhooks
+    learnt: LearntPolicies
 
 
 async def _ensure_tenants(database: Database, tiers: dict[str, str]) -> None:
@@ -69,6 +71,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     listening = tasks.essential(reader.run())
     tiers = {DEFAULT_TENANT: "unlimited", **{key.tenant: key.tier for key in config.keys}}
     await _ensure_tenants(database, tiers)
+    learnt = LearntPolicies.stored(config.routes, database)
+    await learnt.start()
+    looking = tasks.essential(learnt.run())
     try:
         yield Services(
             settings=settings,
@@ -81,9 +86,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             quota=quota,
             breakers=Breakers(redis, quota, config),
             webhooks=ManagedWebhooks(database, config.webhooks, SecretKeys(settings.secret_keys)),
+            learnt=learnt,
         )
     finally:
-        await tasks.end(listening)
+        await tasks.end(listening, looking)
         await reader.close()
         await quota.close()
         await redis.aclose()

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 
 from penstock.catalogue import Quirks, WireFormat, bedrock_url, quirks_of
 from penstock.configuration.policies import CacheConfig, GuardConfig
-from penstock.configuration.routes import NO_LOGPROBS, AcceptConfig, RouteConfig
+from penstock.configuration.routes import NO_LOGPROBS, RouteConfig, check_escalation
 from penstock.configuration.section import Amount, Positive, Seconds, Section
 from penstock.configuration.webhooks import WebhooksConfig
 
@@ -351,8 +351,7 @@ class Config(Section):
     def _check_route(self, name: str, route: RouteConfig) -> None:
         if name in self.models:
             raise ValueError(f"routes.{name}: a model has this name already")
-        if route.strategy != "escalation" and (route.max_cost is not None or route.accept != AcceptConfig()):
-            raise ValueError(f"routes.{name}: `accept` and `max_cost` belong to `strategy: escalation`")
+        check_escalation(name, route, self.models)
         for index, step in enumerate(route.steps):
             if step not in self.models:
                 raise ValueError(f"routes.{name}.steps[{index}]: there is no model `{step}`")

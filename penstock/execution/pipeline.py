@@ -3,34 +3,38 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 
 import structlog
 
-from penstock.cache.policy import FIELD, CachePolicy, Wish, policy, read_wish
+from penstock.cache.policy import FIELD, CachePolicy, policy, read_wish
 from penstock.completion import CompletionRequest, CompletionResult, EmbeddingRequest
 from penstock.completion.encoding import loads
 from penstock.completion.outcome import Outcome
-from penstock.completion.step import RouteStep
 from penstock.configuration import Config
 from penstock.dialects import openai_responses, registry
 from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
 from penstock.errors import ModelNotFound, PenstockError, ProviderCircuitOpen, Unavailable, error_to_json
-from penstock.execution.accept import Escalation, escalations
+from penstock.execution.accept import escalations
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Asked, Caller, Deferred, Emit, Interrupted, NextDeployment, Order
-from penstock.execution.guarded import guarded, replay
+from penstock.execution.escalate import Stages
+from penstock.execution.guarded import guarded
 from penstock.execution.prompts import complete_each
 from penstock.execution.record import CallRecord
+from penstock.execution.shadow import sample
 from penstock.execution.tally import Tally
+from penstock.execution.work import Hop, Work
 from penstock.guard.findings import Finding
 from penstock.guard.masks import Mask
 from penstock.guard.pipeline import Guard, Screened
 from penstock.ids import public_id
 from penstock.limits.buckets import TokenBucket, tier_buckets
 from penstock.providers.deployments import Deployment, Deployments
+from penstock.routing.learnt import LearntPolicies
+from penstock.routing.watch import RouteWatch
 from penstock.rules.context import require_fit, within_limits
 from penstock.rules.lifecycle import JobState
 from penstock.store.finish import FinishedJob
@@ -40,30 +44,6 @@ _log = structlog.get_logger()
 
 #: queued work that met a part of Penstock, or of its guard, that is away waits so long before it goes back
 _AWAY_SECONDS = 2.0
-
-
-class Hop(Exception):
-    """Raised when a job goes on at another deployment, with what it may fall back to after that.
-
-    `step` is what was answered here, when that is why.
-    """
-
-    def __init__(self, deployment: str, fallback: list[str], step: RouteStep | None = None) -> None:
-        super().__init__(f"on to {deployment}")
-        self.deployment = deployment
-        self.fallback = fallback
-        self.step = step
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """A job on its way: its request, and what it wishes of the cache."""
-
-    job: ClaimedJob
-    request: CompletionRequest | EmbeddingRequest
-    wish: Wish
-    record: CallRecord
-    emit: Emit | None
 
 
 class Pipeline:
@@ -77,12 +57,16 @@ class Pipeline:
         answers: CachedCaller,
         guard: Guard,
         tally: Tally,
+        learnt: LearntPolicies,
+        watch: RouteWatch,
     ) -> None:
         """`answers` is over `caller`, which alone is asked for embeddings."""
         self._deployments = deployments
         self._config = config
         self._caller = caller
-        self._escalations = escalations(config)
+        self._escalations = escalations(config, learnt)
+        self._stages = Stages(self._answer, caller.shut_for, deployments.fallback_on, watch.stage)
+        self._learnt = learnt
         self._answers = answers
         self._guard = guard
         self._tally = tally
@@ -102,12 +86,16 @@ class Pipeline:
         try:
             body = loads(job.body)
             wish = read_wish(body.pop(FIELD, None))
-            work = _Work(job, registry.get(job.dialect).parse(body), wish, record, emit)
+            request = registry.get(job.dialect).parse(body)
+            fallback_on = self._deployments.fallback_on(job.model) if job.fallback else frozenset()
+            work = Work(job, request, wish, record, emit, job.deployment, len(job.body), fallback_on)
             escalation = self._escalations.get(job.model)
-            if escalation is None or isinstance(work.request, EmbeddingRequest):
+            if escalation is None or isinstance(request, EmbeddingRequest):
                 outcome = await self._answer(work)
             else:
-                outcome = await self._escalated(escalation, work, work.request)
+                onward = [name for name in job.fallback or () if self._deployments.get(name) is not None]
+                outcome = await self._stages.run(escalation, work, request, onward)
+            self._sample(job, record, outcome)
         except (Deferred, Hop, Interrupted):
             raise
         except Unavailable as error:
@@ -123,9 +111,18 @@ class Pipeline:
             return failed(job, record, PenstockError(f"Internal error ({type(error).__name__})."))
         return _finished(job, record, "succeeded", 200, replace(outcome, cache=record.cached))
 
-    async def _answer(self, work: _Work) -> Outcome:
+    def _sample(self, job: ClaimedJob, record: CallRecord, outcome: Outcome) -> None:
+        """Note it where this answer is one of those that are asked of the strong model too."""
+        route = self._config.routes.get(job.model)
+        if route is None or not route.shadow or outcome.result is None:
+            return
+        deployment = outcome.routing["answered_by"] if outcome.routing is not None else job.deployment
+        policy = self._learnt.policy(job.model)
+        record.sample = sample(job.id, job.model, route, policy, deployment, outcome.result)
+
+    async def _answer(self, work: Work) -> Outcome:
         job, record = work.job, work.record
-        deployment = self._deployments.get(job.deployment)
+        deployment = self._deployments.get(work.deployment)
         if deployment is None:
             raise ModelNotFound(job.model)
         screened = await self._screen(job, work.request)
@@ -133,7 +130,7 @@ class Pipeline:
         require_fit(request, deployment.context, param=registry.get(job.dialect).prompt)
         try:
             if isinstance(request, EmbeddingRequest):
-                return Outcome(embeddings=await self._caller.embed(self._order(job, request, deployment), record))
+                return Outcome(embeddings=await self._caller.embed(self._order(work, request, deployment), record))
             calls = within_limits(request, deployment.context, deployment.max_output).calls()
             cached = policy(
                 self._config.cache,
@@ -142,36 +139,10 @@ class Pipeline:
                 temperature=request.temperature,
                 wish=work.wish,
             )
-            orders = [self._order(job, call, deployment, screened.mask, cached, len(calls)) for call in calls]
+            orders = [self._order(work, call, deployment, screened.mask, cached, len(calls)) for call in calls]
             return Outcome(result=await self._complete(orders, screened, record, work.emit))
         except NextDeployment as failed:
             raise self.next_hop(job, failed.error) from failed
-
-    async def _escalated(self, escalation: Escalation, work: _Work, request: CompletionRequest) -> Outcome:
-        """The answer of a route's step, if it is accepted. It is streamed only then, so that none is taken back."""
-        job, record = work.job, work.record
-        onward = [name for name in job.fallback or () if self._deployments.get(name) is not None]
-        asked = escalation.asking(request) if onward else request
-        try:
-            outcome = await self._answer(replace(work, request=asked, emit=None if onward else work.emit))
-        except PenstockError as error:
-            if not record.earlier or isinstance(error, Unavailable):
-                raise
-            result, routing = escalation.best(request, record.earlier, job.deployment, error)
-        else:
-            assert outcome.result is not None  # a completion has one
-            spent = (record.own_usage, record.own_cost)
-            step = escalation.step(
-                request, job.deployment, outcome.result, record.earlier, spent=spent, last=not onward
-            )
-            if not step.accepted:
-                chosen = next((name for name in onward if not self._caller.shut_for(name)), onward[0])
-                raise Hop(chosen, onward[onward.index(chosen) + 1 :], step)
-            result = escalation.as_asked(request, outcome.result)
-            routing = escalation.explain([*record.earlier, step])
-        if work.emit is not None and not record.emitted:
-            replay(result, record, work.emit)
-        return Outcome(result=result, routing=routing)
 
     async def _complete(
         self, orders: Sequence[Order[CompletionRequest]], screened: Screened, record: CallRecord, emit: Emit | None
@@ -202,25 +173,27 @@ class Pipeline:
 
     def _order(
         self,
-        job: ClaimedJob,
+        work: Work,
         request: Asked,
         deployment: Deployment,
         mask: Mask | None = None,
         cached: CachePolicy | None = None,
         calls: int = 1,
     ) -> Order[Asked]:
-        """The order for one of the job's `calls`."""
+        """The order for one of the `calls` of a work."""
+        job = work.job
         return Order(
             request=request,
             deployment=deployment,
-            size=len(job.body) // calls,
+            size=work.size // calls,
             interactive=job.lane == "interactive",
             age=max(time.time() - job.created_at.timestamp(), 0.0),
             tier=self._tier(job.tenant_id, job.tier),
-            fallback_on=self._deployments.fallback_on(job.model) if job.fallback else frozenset(),
+            fallback_on=work.fallback_on,
             mask=mask,
             tenant=job.tenant_id,
             cache=cached,
+            at_once=work.at_once,
         )
 
     def next_hop(self, job: ClaimedJob, error: PenstockError) -> Exception:
@@ -267,6 +240,7 @@ def _finished(
         event_type=_event_type(job, state, outcome),
         object_id=public_id("job_" if job.dialect == "job" else "resp_", job.id),
         attempts=tuple(record.attempts),
+        steps=tuple(record.beside),
     )
 
 

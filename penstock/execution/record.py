@@ -1,13 +1,14 @@
 """What the calls of one job came to, also of those that were closed before their end."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from uuid import UUID
 
 from penstock.completion import ResultBuilder
 from penstock.completion.step import RouteStep
 from penstock.completion.usage import Usage
+from penstock.execution.shadow import Sample
 from penstock.rules import prices
 from penstock.rules.estimates import plain_input
 from penstock.store.finish import Attempt
@@ -35,6 +36,16 @@ class CallRecord:
     first: float | None = None
     #: what its route's earlier steps answered
     earlier: Sequence[RouteStep] = ()
+    #: what models that were asked at the same time answered, beside the one whose answer the job has
+    beside: list[RouteStep] = field(default_factory=list)
+    #: what is to be asked of the strong model once the job has ended
+    sample: Sample | None = None
+
+    def absorb(self, other: "CallRecord") -> None:
+        """Take over the attempts of calls that were made for the same job beside its own."""
+        for attempt in other.attempts:
+            self.attempts.append(replace(attempt, step=len(self.attempts)))
+        other.attempts = []
 
     def read_so_far(self, input_tokens: int) -> Usage:
         """The usage of a call that ended before the provider told it: the prompt, as estimated, and what was read.
