@@ -8,12 +8,15 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from api.admin.learnt import HOURS
+from api.admin.route_metrics import of_routes
 from api.auth import authenticate_admin
 from api.services import Services
 from penstock.execution import tally
 from penstock.execution.tally import Counted
 from penstock.limits.breakers import STATES, Breaker
 from penstock.limits.buckets import BucketState, DeploymentLimits, TokenBucket
+from penstock.routing.watch import RouteStatus, status, watched
 from penstock.store import backlog, workers
 
 router = APIRouter(tags=["admin"])
@@ -21,7 +24,7 @@ router = APIRouter(tags=["admin"])
 
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
-    """Breakers, quotas, unfinished jobs, workers and what the guard found; with the admin key."""
+    """Breakers, quotas, unfinished jobs, workers, routes and what the guard found; with the admin key."""
     await authenticate_admin(request)
     services: Services = request.app.state.services
     config = services.settings.config
@@ -32,6 +35,7 @@ async def metrics(request: Request) -> Response:
         await backlog.unfinished(services.database),
         await workers.present(services.database),
         await tally.read(services.redis),
+        [await status(services.database, services.learnt, route, HOURS) for route in watched(config)],
     )
     registry = CollectorRegistry()
     registry.register(snapshot)
@@ -48,12 +52,14 @@ class _Snapshot:
         jobs: dict[tuple[str, str], int],
         present: dict[str, int],
         counted: dict[Counted, float],
+        routes: list[RouteStatus],
     ) -> None:
         self._breakers = breakers
         self._buckets = buckets
         self._jobs = jobs
         self._present = present
         self._counted = counted
+        self._routes = routes
 
     def collect(self) -> Iterator[Metric]:
         """Every metric with its samples."""
@@ -88,6 +94,7 @@ class _Snapshot:
                 found.add_metric(described, amount)
         yield found
         yield from self._cache()
+        yield from of_routes(self._routes)
 
     def _cache(self) -> Iterator[Metric]:
         asked = CounterMetricFamily(

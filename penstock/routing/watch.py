@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from penstock.completion.step import RouteStep
+from penstock.configuration import Config
 from penstock.errors import Unavailable
 from penstock.routing import drift
 from penstock.routing.learnt import LearntPolicies
@@ -93,6 +94,13 @@ class RouteStatus:
     version: int | None
     drift: drift.Drift
     shadows: shadows.Tally
+
+
+def watched(config: Config) -> list[str]:
+    """The routes that learn, or whose answers are sampled."""
+    return [
+        name for name, route in config.routes.items() if route.strategy in {"escalation", "content"} or route.shadow
+    ]
 
 
 async def status(database: Database, learnt: LearntPolicies, route: str, hours: float) -> RouteStatus:
