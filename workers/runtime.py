@@ -180,7 +180,9 @@ class WorkerRuntime:
         try:
             finished = await self._work(running)
         finally:
-            del self._running[running.job.id]
+            # a job that went on may be here again before this task has ended: then it is its next claim's
+            if self._running.get(running.job.id) is running:
+                del self._running[running.job.id]
             self._permits.give(1)
         if finished is None or not await self._commit.add(finished):
             return

@@ -4,15 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from integration.store.test_jobs import POOL, add_jobs, take
 
 from penstock import tasks
+from penstock.completion import Usage
+from penstock.execution.work import Hop
 from penstock.ids import new_id
 from penstock.redis import Redis
 from penstock.store import jobs, workers
 from penstock.store.database import Database
+from penstock.store.finish import FinishedJob
+from penstock.store.jobs import ClaimedJob
 from penstock.streams.writer import StreamWriter
 from workers.commit import GroupCommit
 from workers.returns import Returns
@@ -37,8 +42,39 @@ def endless() -> Endless:
     return Endless()
 
 
+class SlowHops:
+    """Moves a job on, and returns only when its next claim has begun, here."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.runtime: WorkerRuntime
+
+    async def move(self, job: ClaimedJob, _: Hop, worker_id: UUID) -> None:
+        await jobs.hand_back(self._database, worker_id, [job.id])
+        await take(self._database, 1)
+        await self.runtime.accept(POOL, "bulk", [job.id])
+
+
+class HopsOnce:
+    """Execution of a job that goes on elsewhere at first, and then ends."""
+
+    async def run(self, job: ClaimedJob, *_: Any) -> FinishedJob:
+        if job.epoch == 1:
+            raise Hop(POOL, [])
+        await asyncio.sleep(0.1)  # the task of the first claim has ended by then
+        return FinishedJob(
+            id=job.id, epoch=job.epoch, state="succeeded", status_code=200, body=b"{}", line_bytes=None,
+            usage=Usage(), cost=None,
+        )  # fmt: skip
+
+
 @pytest.fixture
-async def runtime(database: Database, redis: Redis, endless: Endless) -> AsyncIterator[WorkerRuntime]:
+def hops(database: Database) -> SlowHops:
+    return SlowHops(database)
+
+
+@pytest.fixture
+async def runtime(database: Database, redis: Redis, endless: Endless, hops: SlowHops) -> AsyncIterator[WorkerRuntime]:
     worker_id = new_id()
     await workers.register(database, worker_id, "bulk", "here", 1)
 
@@ -53,12 +89,26 @@ async def runtime(database: Database, redis: Redis, endless: Endless) -> AsyncIt
         database=database,
         redis=redis,
         pipeline=endless,  # type: ignore[arg-type]
-        exits=Exits(commit, returns, SimpleNamespace()),  # type: ignore[arg-type]
+        exits=Exits(commit, returns, hops, SimpleNamespace()),  # type: ignore[arg-type]
         writer=StreamWriter(redis, worker_id),
         permits=PLACES,
         worker_id=worker_id,
     )
     await tasks.end(*background)
+
+
+async def test_a_job_that_goes_on_and_is_here_again_at_once_ends(
+    runtime: WorkerRuntime, hops: SlowHops, database: Database
+) -> None:
+    """The end of its first claim must not take the second from the worker's memory."""
+    hops.runtime = runtime
+    runtime._pipeline = HopsOnce()  # type: ignore[assignment]
+    ids = await add_jobs(database, 1)
+    await take(database, 1)
+    async with asyncio.timeout(20):
+        await runtime.accept(POOL, "bulk", ids)
+        while await states(database) != ["succeeded"]:
+            await asyncio.sleep(0.01)
 
 
 async def states(database: Database) -> list[str]:
