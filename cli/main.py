@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import calibrate, calibrate_route, keys, roles, up, user
+from cli import calibrate, calibrate_route, keys, roles, savings, up, user
 from cli.demo.run import demo
 from penstock.startup import run_role
 
@@ -21,6 +21,7 @@ for command in (user.submit, user.watch, user.results, user.cancel):
     app.command()(command)
 app.add_typer(keys.app, name="keys")
 app.command()(calibrate_route.calibrate)
+app.command()(savings.savings)
 app.command()(calibrate.calibrate_cache)
 app.command()(calibrate.cache_shadow)
 app.command()(demo)

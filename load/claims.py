@@ -26,7 +26,7 @@ from penstock.providers.deployments import Deployments
 from penstock.redis import connect
 from penstock.store import flows, jobs, schema, tenants, workers
 from penstock.store.database import Database
-from penstock.store.flows import Flow
+from penstock.store.flows import Flow, Turn
 from penstock.store.jobs import NewJob
 from workers.dispatcher import Dispatcher
 
@@ -173,8 +173,7 @@ async def _slice(database: Database, pool: str, flow: Flow) -> list[UUID]:
     """As the dispatcher takes one."""
     async with database.transaction() as connection:
         taken = await flows.take(connection, pool, [flow], [SLICE])
-        last = max(((job.priority, job.id) for job in taken), default=None)
-        await flows.advance(connection, [(flow, flow.virtual_time + 1.0, last, len(taken) < SLICE)])
+        await flows.advance(connection, [Turn.of(flow, SLICE, taken, 1.0)])
     return [job.id for job in taken]
 
 

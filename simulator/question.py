@@ -37,6 +37,8 @@ class Question:
     #: the beginnings of the prompt that may be cached, and what of it was read from the cache or written to it
     prefixes: list[Prefix] = field(default_factory=list)
     cache_use: CacheUse = field(default_factory=CacheUse)
+    #: how the answer begins, where the request ends with that
+    begun: str = ""
 
 
 class Transcript:
@@ -44,6 +46,7 @@ class Transcript:
 
     def __init__(self) -> None:
         self._texts: list[str] = []
+        self._roles: list[str] = []
         self._extra = 0
         self.last = ""
         self.last_role = ""
@@ -51,8 +54,16 @@ class Transcript:
     def add(self, role: str, text: str) -> None:
         """One more message, or one more part of the conversation."""
         self._texts.append(text)
+        self._roles.append(role)
         self.last = text
         self.last_role = role
+
+    def without_last(self) -> "Transcript":
+        """The conversation up to its last message."""
+        earlier = Transcript()
+        for role, text in zip(self._roles[:-1], self._texts[:-1], strict=True):
+            earlier.add(role, text)
+        return earlier
 
     def weigh(self, count: int) -> None:
         """Tokens that are no text, such as a picture's."""

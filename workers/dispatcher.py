@@ -3,8 +3,6 @@
 import asyncio
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from uuid import UUID
 
 import structlog
 
@@ -14,13 +12,14 @@ from penstock.errors import Unavailable
 from penstock.limits.buckets import BULK_HORIZON_MS, DeploymentLimits
 from penstock.limits.quota import Quota, Room
 from penstock.providers.deployments import Deployment, Deployments
-from penstock.rules.fairness import Contender, rejoin, share
+from penstock.rules.fairness import Contender, share
 from penstock.store import backlog, flows, jobs
 from penstock.store.backlog import Queued
 from penstock.store.database import Database
-from penstock.store.flows import Flow, Taken
+from penstock.store.flows import Flow, Taken, Turn
 from workers.detours import Detours
 from workers.tiers import TierRoom
+from workers.waiting import Line, WaitingFlows
 
 #: work is sent to workers this many seconds before its quota is there: as far as a reservation reaches
 AHEAD_SECONDS = BULK_HORIZON_MS / 1000
@@ -30,18 +29,6 @@ WINDOW = 600
 _MEAN_TOKENS = 500.0
 
 _log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class _Clock:
-    """The virtual clock of one pool and lane, and what its flows' jobs have taken on average."""
-
-    now: float = 0.0
-    mean_tokens: dict[int, float] = field(default_factory=dict)
-
-    def mean(self, flow: Flow) -> float:
-        """About how many tokens a job of a flow takes."""
-        return self.mean_tokens.get(flow.id, _MEAN_TOKENS)
 
 
 class Dispatcher:
@@ -57,41 +44,40 @@ class Dispatcher:
         self._slice = config.worker.slice_size
         self._weight_of = config.weight_of
         self._limits = {name: DeploymentLimits.of(config, name) for name in config.models}
-        self._clocks: dict[tuple[str, str], _Clock] = {}
+        self._waiting = WaitingFlows(database)
+        #: what the jobs of flows have taken on average lately
+        self._mean_tokens: dict[Line, dict[int, float]] = {}
         self._tiers = TierRoom(quota, config)
         self._detours = Detours(database, deployments)
         self._orphans: set[str] = set()
 
     async def take_over(self) -> None:
-        """Begin to lead where the last leader stopped: an idle flow must not come back with credit from long ago."""
-        for (pool, lane), now in (await flows.clocks(self._database)).items():
-            self._clock(pool, lane).now = now
+        """Begin to lead where the last leader stopped."""
+        await self._waiting.take_over()
 
     async def dispatch(self) -> int:
         """Fill every window once; returns how many jobs were sent, or moved to another deployment's backlog."""
-        active = await flows.active(self._database)
-        if not active:
+        await self._waiting.refresh()
+        lines = self._waiting.lines()
+        if not lines:
             return 0
         queued = {(fill.deployment, fill.lane): fill for fill in await backlog.queued(self._database)}
-        pools: dict[tuple[str, str], list[Flow]] = {}
-        for flow in active:
-            pools.setdefault((flow.pool, flow.lane), []).append(flow)
         sent = 0
-        ill: dict[str, list[Flow]] = {}
+        ill: list[str] = []
         free: dict[str, int] = {}
-        for (pool, lane), members in pools.items():
+        for pool, lane in lines:
             deployment = self._deployments.get(pool)
             if deployment is None:
                 self._report_orphan(pool)
                 continue
             room = await self._room(deployment, lane)
             slots = self._slots(room, pool, lane, queued)
-            taken = await self._fill(deployment, lane, members, slots)
+            taken = await self._fill(deployment, lane, slots)
             sent += taken
             if lane == "bulk":
                 free[pool] = 0 if room.ill else slots - taken
             if room.ill:
-                ill[pool] = members
+                ill.append(pool)
 
         async def free_at(name: str) -> int:
             deployment = self._deployments.get(name)
@@ -100,8 +86,8 @@ class Dispatcher:
                 free[name] = 0 if room.ill else self._slots(room, name, "bulk", queued)
             return free.get(name, 0)
 
-        for pool, members in ill.items():
-            sent += await self._detours.move(pool, members, free_at)
+        for pool in ill:
+            sent += await self._detours.move(pool, self._waiting.members((pool, "bulk")), free_at)
         return sent
 
     async def _room(self, deployment: Deployment, lane: str) -> Room:
@@ -110,37 +96,53 @@ class Dispatcher:
             return Room()
         return await self._quota.peek(self._limits[deployment.name], AHEAD_SECONDS)
 
-    async def _fill(self, deployment: Deployment, lane: str, members: list[Flow], slots: int) -> int:
-        if slots <= 0:
-            return 0
-        clock = self._clock(deployment.name, lane)
-        most = await self._tiers.most(members, clock.mean)
-        contenders = [
-            Contender(
-                rejoin(flow.virtual_time, clock.now),
-                self._weight_of(flow.tenant_id, flow.tier),
-                clock.mean(flow),
-                most.get(flow.id),
-            )
-            for flow in members
-        ]
-        counts = share(contenders, slots)
-        chosen = [(f, c, n) for f, c, n in zip(members, contenders, counts, strict=True) if n]
-        if not chosen:
-            return 0
-        async with self._database.transaction() as connection:
-            taken = await flows.take(connection, deployment.name, [f for f, _, _ in chosen], [n for _, _, n in chosen])
-            by_flow: dict[int, list[Taken]] = {}
-            for job in taken:
-                by_flow.setdefault(job.flow_id, []).append(job)
-            changes = [self._account(clock, f, c, n, by_flow.get(f.id, [])) for f, c, n in chosen]
-            await flows.advance(connection, changes)
-        clock.now = min(contender.virtual_time for _, contender, _ in chosen)
+    async def _fill(self, deployment: Deployment, lane: str, slots: int) -> int:
+        """Take up to `slots` jobs in fair order; a flow whose tenant may send nothing now rests."""
+        line = deployment.name, lane
+        drawn: list[Flow] = []
+        try:
+            contenders = await self._contenders(line, slots, drawn)
+            counts = share(contenders, slots)
+            chosen = [(flow, count) for flow, count in zip(drawn, counts, strict=True) if count]
+            if not chosen:
+                return 0
+            async with self._database.transaction() as connection:
+                taken = await flows.take(connection, deployment.name, [f for f, _ in chosen], [n for _, n in chosen])
+                by_flow: dict[int, list[Taken]] = {}
+                for job in taken:
+                    by_flow.setdefault(job.flow_id, []).append(job)
+                turns = [self._turn(line, flow, count, by_flow.get(flow.id, [])) for flow, count in chosen]
+                await flows.advance(connection, turns)
+            self._waiting.clocks[line] = chosen[0][0].virtual_time
+            after = {turn.flow.id: turn for turn in turns}
+            drawn = [after[flow.id].flow if flow.id in after else flow for flow in drawn]
+        finally:
+            self._waiting.put_back(drawn)
+        for turn in turns:
+            if turn.emptied:
+                self._waiting.emptied(turn.flow)
         await self._ring(deployment, lane, taken)
         return len(taken)
 
-    def _clock(self, pool: str, lane: str) -> _Clock:
-        return self._clocks.setdefault((pool, lane), _Clock())
+    async def _contenders(self, line: Line, slots: int, drawn: list[Flow]) -> list[Contender]:
+        """Those whose turn it is, as many as can use `slots`; they are put into `drawn`, in the same order."""
+        contenders: list[Contender] = []
+        wanted = slots
+        while wanted > 0 and (next_ones := self._waiting.draw(line, wanted)):
+            drawn += next_ones
+            most = await self._tiers.most(next_ones, lambda flow: self._mean(line, flow))
+            for flow in next_ones:
+                bound = most.get(flow.id)
+                if bound == 0:
+                    self._waiting.rest(flow, self._tiers.rest(flow))
+                weight = self._weight_of(flow.tenant_id, flow.tier)
+                contenders.append(Contender(flow.virtual_time, weight, self._mean(line, flow), bound))
+                wanted -= slots if bound is None else bound
+        return contenders
+
+    def _mean(self, line: Line, flow: Flow) -> float:
+        """About how many tokens a job of a flow takes."""
+        return self._mean_tokens.get(line, {}).get(flow.id, _MEAN_TOKENS)
 
     def _slots(self, room: Room, pool: str, lane: str, queued: Mapping[tuple[str, str], Queued]) -> int:
         """How many more jobs the queue of a deployment may hold."""
@@ -150,23 +152,21 @@ class Dispatcher:
             return 0
         slots = min(WINDOW - waiting_jobs, room.requests - waiting_jobs, room.places - waiting_jobs)
         if math.isfinite(room.tokens):
-            means = self._clock(pool, lane).mean_tokens.values()
+            means = self._mean_tokens.get((pool, lane), {}).values()
             mean = sum(means) / len(means) if means else _MEAN_TOKENS
             free = room.tokens - waiting_tokens
             # a job larger than what is free at the moment is still sent alone: its reservation will wait for it
             slots = min(slots, max(math.floor(free / mean), 1 if free > 0 and not waiting_jobs else 0))
         return int(slots)
 
-    def _account(
-        self, clock: _Clock, flow: Flow, contender: Contender, asked: int, mine: list[Taken]
-    ) -> tuple[Flow, float, tuple[int, UUID] | None, bool]:
+    def _turn(self, line: Line, flow: Flow, asked: int, mine: list[Taken]) -> Turn:
+        """What a flow's turn came to: it pays for the tokens it took, and goes on after the last job taken."""
         tokens = sum(job.tokens for job in mine)
         if mine:
-            mean = clock.mean_tokens.get(flow.id, tokens / len(mine))
-            clock.mean_tokens[flow.id] = 0.8 * mean + 0.2 * tokens / len(mine)
+            means = self._mean_tokens.setdefault(line, {})
+            means[flow.id] = 0.8 * means.get(flow.id, tokens / len(mine)) + 0.2 * tokens / len(mine)
             self._tiers.sent(flow, len(mine), tokens)
-        last = max(((job.priority, job.id) for job in mine), default=None)
-        return flow, contender.virtual_time + tokens / contender.weight, last, len(mine) < asked
+        return Turn.of(flow, asked, mine, tokens / self._weight_of(flow.tenant_id, flow.tier))
 
     async def _ring(self, deployment: Deployment, lane: str, taken: list[Taken]) -> None:
         ids = [job.id for job in sorted(taken, key=lambda job: (job.priority, job.id))]

@@ -87,6 +87,7 @@ async def serve(settings: Settings) -> None:
         listen(redis, wake),
         dispatching.run(dispatcher, wake, leading),
         every(1.0, leading, sweeps.tend_batches),
+        every(1.0, leading, sweeps.end_batches),
         every(1.0, leading, sweeps.stop_jobs),
         every(2.0, leading, forecasts.look_and_rest),
         every(2.0, leading, sweeps.find_lost_rings),

@@ -65,7 +65,7 @@ class Maintenance:
     _pulses: dict[UUID, _Pulse] = field(default_factory=dict)
 
     async def tend_batches(self) -> None:
-        """Have files read, flagged batches ended, finished ones finalised."""
+        """Have files read, batches flagged whose window closed, finished ones finalised."""
         for batch_id in await stops.flag_expired_batches(self.database):
             _log.info("a batch's completion window closed", batch=batch_id.hex)
         for batch in await batches.open_batches(self.database):
@@ -74,11 +74,23 @@ class Maintenance:
     async def _tend(self, batch: Batch) -> None:
         if not batch.checked or batch.ingested_to < batch.total:
             await self.doorbell.ring_ingest(batch.id)
-        if batch.ending is not None and batch.checked:
-            await order_stop(self.redis, "batch", batch.id, batch.ending)
-            await open_lines.end_lines(self.database, batch.id, batch.ending, _PAGE)
         if batch.checked:
             await finalize_batch(self.database, batch.id)
+
+    async def end_batches(self) -> None:
+        """End the lines of flagged batches, a page of each in turn: a million lines do not hold up another's ten."""
+        walked: dict[UUID, int | None] = {}
+        while True:
+            ending = [batch for batch in await batches.open_batches(self.database) if batch.ending and batch.checked]
+            ending = [batch for batch in ending if walked.get(batch.id, 0) is not None]
+            if not ending:
+                return
+            for batch in ending:
+                assert batch.ending is not None
+                if batch.id not in walked:
+                    await order_stop(self.redis, "batch", batch.id, batch.ending)
+                after = walked.get(batch.id) or 0
+                _, walked[batch.id] = await open_lines.end_page(self.database, batch.id, batch.ending, after, _PAGE)
 
     async def stop_jobs(self) -> None:
         """End single jobs that were asked to stop, or whose window closed; their workers are told again."""
@@ -118,11 +130,16 @@ class Maintenance:
         await compare(self.database)
 
     async def find_lost_rings(self) -> None:
-        """Put jobs back whose doorbell nobody answered, where the queue is empty: otherwise rings would multiply."""
+        """Put jobs back whose doorbell nobody answered.
+
+        Only where the queue is empty, or serves what came into it later: otherwise rings would multiply.
+        """
         for deployment in self.deployments:
             for lane, seconds in LOST_RING_SECONDS.items():
                 lost = await backlog.lost_rings(self.database, deployment.name, lane, seconds, _PAGE)
-                if lost and not await self.doorbell.depth(queue_name(lane, deployment.provider)):
+                if lost and await self.doorbell.depth(queue_name(lane, deployment.provider)):
+                    lost = await backlog.overtaken(self.database, deployment.name, lane, seconds, lost)
+                if lost:
                     _log.warning("doorbells were lost, ringing again", deployment=deployment.name, jobs=len(lost))
                     await jobs.hand_back(self.database, None, lost)
 

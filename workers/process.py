@@ -14,10 +14,11 @@ from celery import Celery
 from celery.signals import worker_shutting_down
 
 from penstock import broker, tasks
-from penstock.cache.exact import CONNECTIONS
+from penstock.cache.exact import CONNECTIONS, Shared
 from penstock.cache.prefix import Prefixes
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Caller
+from penstock.execution.continuing import ContinuingCaller
 from penstock.execution.kept_prompts import PromptKeeper
 from penstock.execution.pipeline import Pipeline
 from penstock.execution.steps import Completes
@@ -103,9 +104,9 @@ class WorkerProcess:
         self._tally = Tally(self._redis)
         self._learnt = LearntPolicies.stored(config.routes, self._database)
         self._watch = RouteWatch(self._database, self._learnt)
-        self._cache_redis = connect(self.settings.redis_url, size=CONNECTIONS)
-        before = await self._answers(caller, deployments)
-        answers = CachedCaller(before, self._cache_redis, config.cache, self._tally)
+        self._cache_redis = connect(self.settings.redis_url, size=CONNECTIONS, timeout=None)
+        before = await self._before(caller, deployments)
+        self._answers = CachedCaller(before, caller, self._cache_redis, config.cache, self._tally.add)
         writer = StreamWriter(self._redis, self.worker_id)
         returns = Returns(self._database, self.worker_id)
         self._doorbell = broker.Doorbell(broker.make_app(self.settings.broker_url, list(config.providers)))
@@ -115,7 +116,7 @@ class WorkerProcess:
             database=self._database,
             redis=self._redis,
             pipeline=Pipeline(
-                config, deployments, caller, answers, self._guard, self._tally, self._learnt, self._watch
+                config, deployments, caller, self._answers, self._guard, self._tally, self._learnt, self._watch
             ),
             exits=Exits(
                 commit,
@@ -136,16 +137,19 @@ class WorkerProcess:
         for work in (writer.run(), commit.run(), returns.run(), self._tally.run(), *routes, hearing, beating):
             self._background.append(tasks.essential(work))
 
-    async def _answers(self, caller: Caller, deployments: Deployments) -> Completes:
-        """The caller with the steps before it."""
-        keeper = PromptKeeper(caller, Prefixes(self._redis))
-        semantic = self.settings.config.cache.semantic
+    async def _before(self, caller: Caller, deployments: Deployments) -> Completes:
+        """The caller with the steps before it, down from the exact cache."""
+        config = self.settings.config
+        before: Completes = PromptKeeper(caller, Prefixes(self._redis))
+        if any(model.continues for model in config.models.values()):
+            before = ContinuingCaller(before, Shared(self._cache_redis, config.cache))
+        semantic = config.cache.semantic
         if not semantic.models:
-            return keeper
+            return before
         # Only who wants this cache needs its extra (`penstock[semantic]`).
         from penstock.execution.semantic import standing_before
 
-        return await standing_before(keeper, caller, semantic, deployments, self._database)
+        return await standing_before(before, caller, semantic, deployments, self._database)
 
     async def _finalize(self, batch_ids: frozenset[UUID]) -> None:
         for batch_id in batch_ids:
@@ -153,6 +157,7 @@ class WorkerProcess:
 
     async def _close(self) -> None:
         await self.runtime.drain(DRAIN_SECONDS)
+        await self._answers.close()
         await tasks.end(*self._background)
         await self._tally.flush()
         await self._watch.flush()

@@ -4,6 +4,8 @@ from api.anthropic.pages import DEFAULT_LIMIT, MAX_LIMIT
 from api.schema.chat import FALLBACK
 from api.schema.errors import OF_A_MODEL
 from api.schema.shapes import (
+    CACHE_FIELD,
+    CACHE_HEADER,
     COUNT,
     EVENTS,
     FILLED,
@@ -31,6 +33,7 @@ from api.schema.shapes import (
     query,
     ref,
     said,
+    says_cache,
     stream,
     streamed,
     taken,
@@ -61,7 +64,7 @@ def _page(item: Schema) -> Schema:
 
 
 SCHEMAS: dict[str, Schema] = {
-    "MessageRequest": taken({**_PROMPT, "max_tokens": POSITIVE}, _OPTIONS),
+    "MessageRequest": taken({**_PROMPT, "max_tokens": POSITIVE}, {**_OPTIONS, **CACHE_FIELD}),
     "MessageParam": taken({"role": words("user", "assistant", "system"), "content": _BLOCKS}, {}),
     "TokenCountRequest": taken(_PROMPT, _OPTIONS),
     "Message": given(
@@ -144,9 +147,9 @@ _ASKED = {**_HELLO, "max_tokens": 100}
 
 OPERATIONS: Operations = {
     ("POST", "/v1/messages"): operation(
-        streamed(answer(ref("Message")), EVENTS, "With `stream`: the events of the message."),
+        says_cache(streamed(answer(ref("Message")), EVENTS, "With `stream`: the events of the message.")),
         *OF_A_MODEL,
-        parameters=(_VERSION,),
+        parameters=(_VERSION, CACHE_HEADER),
         request=body(ref("MessageRequest"), _ASKED),
     ),
     ("POST", "/v1/messages/count_tokens"): operation(

@@ -2,6 +2,8 @@
 
 from api.schema.errors import OF_A_MODEL
 from api.schema.shapes import (
+    CACHE_FIELD,
+    CACHE_HEADER,
     COUNT,
     EVENTS,
     FILLED,
@@ -26,6 +28,7 @@ from api.schema.shapes import (
     operation,
     ref,
     said,
+    says_cache,
     streamed,
     taken,
     texts,
@@ -62,6 +65,7 @@ _SAMPLING: dict[str, Schema] = {
     "frequency_penalty": between(-2, 2),
     "logit_bias": {"type": "object", "additionalProperties": NUMBER},
     "user": TEXT,
+    **CACHE_FIELD,
     "stream": said(FLAG, "Answer as server-sent events."),
     "stream_options": _STREAM_OPTIONS,
     "store": FLAG,
@@ -164,6 +168,7 @@ SCHEMAS: dict[str, Schema] = {
             "dimensions": POSITIVE,
             "encoding_format": words("float", "base64"),
             "user": TEXT,
+            **CACHE_FIELD,
             "metadata": METADATA,
             "fallback": FALLBACK,
         },
@@ -184,20 +189,27 @@ _HELLO = [{"role": "user", "content": "Hello!"}]
 
 OPERATIONS: Operations = {
     ("POST", "/v1/chat/completions"): operation(
-        streamed(
-            answer(ref("ChatCompletion")), EVENTS, "With `stream`: chunks of the completion, then `data: [DONE]`."
+        says_cache(
+            streamed(
+                answer(ref("ChatCompletion")), EVENTS, "With `stream`: chunks of the completion, then `data: [DONE]`."
+            )
         ),
         *OF_A_MODEL,
+        parameters=(CACHE_HEADER,),
         request=body(ref("ChatCompletionRequest"), {"model": "fast", "messages": _HELLO}),
     ),
     ("POST", "/v1/completions"): operation(
-        streamed(answer(ref("Completion")), EVENTS, "With `stream`: chunks of the completion, then `data: [DONE]`."),
+        says_cache(
+            streamed(answer(ref("Completion")), EVENTS, "With `stream`: chunks of the completion, then `data: [DONE]`.")
+        ),
         *OF_A_MODEL,
+        parameters=(CACHE_HEADER,),
         request=body(ref("CompletionRequest"), {"model": "fast", "prompt": "Once upon a time"}),
     ),
     ("POST", "/v1/embeddings"): operation(
-        answer(ref("EmbeddingList")),
+        says_cache(answer(ref("EmbeddingList"))),
         *OF_A_MODEL,
+        parameters=(CACHE_HEADER,),
         request=body(ref("EmbeddingRequest"), {"model": "vectors", "input": ["a text", "another"]}),
     ),
 }

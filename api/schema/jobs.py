@@ -4,6 +4,7 @@ from typing import get_args
 
 from api.schema.chat import CHAT_OPTIONS
 from api.schema.shapes import (
+    CACHE_HEADER,
     COUNT,
     EVENTS,
     FILLED,
@@ -118,7 +119,7 @@ SCHEMAS: dict[str, Schema] = {
             ),
             "usage": maybe(given(dict.fromkeys(_TOKENS, COUNT))),
             "error": maybe(given({"type": TEXT, "message": TEXT, "code": maybe(TEXT)})),
-            "cache": maybe(words("hit", "coalesced", "miss")),
+            "cache": maybe(words("hit", "coalesced", "semantic", "miss")),
             "metadata": maybe(THING),
             "callback_url": maybe(TEXT),
             "routing": said(maybe(_ROUTING), "What a route with a choice decided, and why."),
@@ -144,7 +145,7 @@ OPERATIONS: Operations = {
         "404",
         "409",
         status=202,
-        parameters=(IDEMPOTENCY_KEY, PRIORITY_HEADER),
+        parameters=(IDEMPOTENCY_KEY, PRIORITY_HEADER, CACHE_HEADER),
         request=body(ref("JobRequest"), {"model": "fast", "input": "Hello!"}),
     ),
     ("GET", "/v1/jobs/{job_id}"): operation(answer(ref("Job")), "404", parameters=(_ID,)),

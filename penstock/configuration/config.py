@@ -148,6 +148,10 @@ class ProviderConfig(Section):
         return value
 
 
+#: wire formats that have a `prompt_cache_key`
+_KEYED = frozenset({"openai", "openai-responses", "azure-openai"})
+
+
 class Price(Section):
     """US dollars per million tokens. Input read from the provider's cache or written to it falls back to `input`."""
 
@@ -169,8 +173,11 @@ class ModelConfig(Section):
     max_output: Positive | None = None
     quality: Amount | None = None
     limits: Limits | None = None
-    #: whether prompts are marked to be kept where the vendor wants marks and it pays (`penstock/cache/prefix.py`)
-    prompt_cache: Literal["auto", "off"] = "auto"
+    #: `auto`: prompts are marked to be kept where the vendor wants marks and it pays; `key`: those with one beginning
+    #: are sent under one `prompt_cache_key` (`penstock/cache/prefix.py`)
+    prompt_cache: Literal["auto", "key", "off"] = "auto"
+    #: whether it goes on from an answer's beginning (a last message of the assistant's), or the fields that ask for it
+    continues: bool | dict[str, Any] = False
 
 
 class KeyConfig(Section):
@@ -338,6 +345,8 @@ class Config(Section):
                 raise ValueError(
                     f"models.{name}.provider: there is no provider `{model.provider}` (configured: {known})"
                 )
+            if model.prompt_cache == "key" and self.providers[model.provider].wire_format not in _KEYED:
+                raise ValueError(f"models.{name}.prompt_cache: `key` is for {', '.join(sorted(_KEYED))}")
         for name in self.providers:
             if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name):
                 raise ValueError(f"providers.{name}: a provider's name is 1 to 40 letters, digits, `-` or `_`")

@@ -35,6 +35,7 @@ from penstock.limits.buckets import TokenBucket, tier_buckets
 from penstock.providers.deployments import Deployment, Deployments
 from penstock.routing.learnt import LearntPolicies
 from penstock.routing.watch import RouteWatch
+from penstock.rules import prices
 from penstock.rules.context import require_fit, within_limits
 from penstock.rules.lifecycle import JobState
 from penstock.store.finish import FinishedJob
@@ -60,7 +61,7 @@ class Pipeline:
         learnt: LearntPolicies,
         watch: RouteWatch,
     ) -> None:
-        """`answers` is over `caller`, which alone is asked for embeddings."""
+        """`answers` is over `caller`, which knows how the providers are."""
         self._deployments = deployments
         self._config = config
         self._caller = caller
@@ -109,7 +110,27 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 — a fault of ours must end this job alone, and be seen
             _log.exception("a job met a fault of Penstock's own", job=job.id.hex)
             return failed(job, record, PenstockError(f"Internal error ({type(error).__name__})."))
-        return _finished(job, record, "succeeded", 200, replace(outcome, cache=record.cached))
+        finally:
+            self._count_kept_prompts(job, record)
+        finished = _finished(job, record, "succeeded", 200, replace(outcome, cache=record.cached))
+        await record.kept()
+        return finished
+
+    def _count_kept_prompts(self, job: ClaimedJob, record: CallRecord) -> None:
+        for attempt in record.attempts:
+            deployment = self._deployments.get(attempt.deployment)
+            if deployment is None or not (attempt.usage.cached_tokens or attempt.usage.cache_write_tokens):
+                continue
+            found = prices.of_kept_prompts(
+                attempt.usage,
+                deployment.price,
+                deployment.upstream_model,
+                deployment.provider_config.base_url,
+                discount=deployment.model_config.discount,
+            )
+            for name, amount in zip(("prompt_saved", "prompt_surcharge"), found or (), strict=False):
+                if amount:
+                    self._tally.add(name, deployment.name, job.tenant_id, amount=float(amount))
 
     def _sample(self, job: ClaimedJob, record: CallRecord, outcome: Outcome) -> None:
         """Note it where this answer is one of those that are asked of the strong model too."""
@@ -129,16 +150,18 @@ class Pipeline:
         request = screened.request
         require_fit(request, deployment.context, param=registry.get(job.dialect).prompt)
         try:
-            if isinstance(request, EmbeddingRequest):
-                return Outcome(embeddings=await self._caller.embed(self._order(work, request, deployment), record))
-            calls = within_limits(request, deployment.context, deployment.max_output).calls()
             cached = policy(
                 self._config.cache,
                 tenant=job.tenant_id,
                 model=job.model,
-                temperature=request.temperature,
+                # vectors are the same every time
+                temperature=request.temperature if isinstance(request, CompletionRequest) else 0.0,
                 wish=work.wish,
             )
+            if isinstance(request, EmbeddingRequest):
+                order = self._order(work, request, deployment, cached=cached)
+                return Outcome(embeddings=await self._answers.embed(order, record))
+            calls = within_limits(request, deployment.context, deployment.max_output).calls()
             orders = [self._order(work, call, deployment, screened.mask, cached, len(calls)) for call in calls]
             return Outcome(result=await self._complete(orders, screened, record, work.emit))
         except NextDeployment as failed:

@@ -1,5 +1,6 @@
 """What the calls of one job came to, also of those that were closed before their end."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -22,7 +23,8 @@ class CallRecord:
     """What one job's calls came to; filled while they happen, so that a cancelled job's share is known too.
 
     `failures` are the failed attempts at the present deployment that count, those of earlier claims included. `cached`
-    says what the cache came to: `hit`, `coalesced`, `semantic`, `miss`; None where it was not asked.
+    says what the cache came to: `hit`, `coalesced`, `semantic`, `miss`; None where it was not asked. `keeping` are the
+    entries that are on their way to others: the job must not end before they are there.
     """
 
     job_id: UUID
@@ -32,6 +34,7 @@ class CallRecord:
     builder: ResultBuilder = field(default_factory=ResultBuilder)
     emitted: bool = False
     cached: str | None = None
+    keeping: "list[asyncio.Task[None]]" = field(default_factory=list)
     #: when the first chunk of the present attempt came (monotonic clock)
     first: float | None = None
     #: what its route's earlier steps answered
@@ -45,7 +48,13 @@ class CallRecord:
         """Take over the attempts of calls that were made for the same job beside its own."""
         for attempt in other.attempts:
             self.attempts.append(replace(attempt, step=len(self.attempts)))
-        other.attempts = []
+        self.keeping += other.keeping
+        other.attempts, other.keeping = [], []
+
+    async def kept(self) -> None:
+        """Wait until everybody else can find what is kept of this job's answer."""
+        if self.keeping:
+            await asyncio.wait(self.keeping)
 
     def read_so_far(self, input_tokens: int) -> Usage:
         """The usage of a call that ended before the provider told it: the prompt, as estimated, and what was read.

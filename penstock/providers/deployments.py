@@ -1,15 +1,21 @@
 """Deployments and plans: what a public model name stands for, and in which order deployments are asked."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from penstock.completion.encoding import dumps
 from penstock.configuration import Config, ModelConfig, Price, ProviderConfig, RouteConfig
 from penstock.errors import ModelNotFound
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Where one model is served. `name` is the public model name."""
+    """Where one model is served. `name` is the public model name.
+
+    `fingerprint` is the same for two that would answer alike: of one upstream model at one address, asked in one way.
+    It is a hash over all of its provider's row that can change an answer, headers and quirks included.
+    """
 
     name: str
     provider: str
@@ -19,6 +25,18 @@ class Deployment:
     max_output: int | None
     provider_config: ProviderConfig
     model_config: ModelConfig
+    fingerprint: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        provider = self.provider_config
+        served = [self.upstream_model, self.provider, provider.wire_format, provider.base_url, provider.api_version]
+        # sets are sorted: their own order is another one in every process
+        quirks = {
+            name: sorted(value) if isinstance(value, frozenset) else value
+            for name, value in sorted(provider.quirks.model_dump().items())
+        }
+        text = dumps([served, sorted(provider.headers.items()), quirks])
+        object.__setattr__(self, "fingerprint", hashlib.sha256(text).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ a list has a price of their own for them, it is used.
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import Protocol
@@ -55,6 +56,22 @@ def cost(
     if full is None or not discount:
         return full
     return full * (1 - Decimal(str(discount)))
+
+
+def of_kept_prompts(
+    usage: Usage, price: Price | None, upstream_model: str, base_url: str, *, discount: float = 0.0
+) -> tuple[Decimal, Decimal] | None:
+    """What an answer cost less because its provider had kept a part of the prompt, and more because it kept one.
+
+    Both are in US dollars, against plain input. None: no price is known.
+    """
+
+    def at(cached: int, written: int) -> Decimal | None:
+        counts = replace(usage, cached_tokens=cached, cache_write_tokens=written)
+        return cost(counts, price, upstream_model, base_url, discount=discount)
+
+    plain, read, wrote = at(0, 0), at(usage.cached_tokens, 0), at(0, usage.cache_write_tokens)
+    return (plain - read, wrote - plain) if plain is not None and read is not None and wrote is not None else None
 
 
 def _configured(usage: Usage, price: Price) -> Decimal:

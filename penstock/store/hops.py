@@ -13,6 +13,7 @@ async def hop(
     database: Database,
     worker_id: UUID,
     job_id: UUID,
+    epoch: int,
     *,
     deployment: str,
     flow_id: int,
@@ -26,7 +27,7 @@ async def hop(
     accepted here; they are stored in the same statement, so that they are there when the next one is judged.
 
     Returns:
-        False when the job is this worker's no more.
+        False when the job is this worker's no more, or its again by a newer claim.
     """
     row = await database.fetch_one(
         """
@@ -35,7 +36,7 @@ async def hop(
                 route_step = route_step + %(answered)s::smallint,
                 state = CASE lane WHEN 'interactive' THEN 'queued' ELSE 'pending' END::job_state,
                 queued_at = CASE lane WHEN 'interactive' THEN now() END
-            WHERE id = %(id)s AND state = 'running' AND worker_id = %(worker_id)s
+            WHERE id = %(id)s AND state = 'running' AND worker_id = %(worker_id)s AND epoch = %(epoch)s
             RETURNING flow_id, priority, id, route_step
         ), answered AS (
         """
@@ -49,6 +50,7 @@ async def hop(
         {
             "id": job_id,
             "worker_id": worker_id,
+            "epoch": epoch,
             "deployment": deployment,
             "flow_id": flow_id,
             "fallback": fallback or None,

@@ -4,9 +4,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
+from line_walk import end_lines
 from test_jobs import add_jobs, make_batch, take
 
 from penstock.broker import Doorbell, make_app
@@ -20,6 +23,7 @@ from penstock.store.database import Database
 from penstock.submission.finalize import finalize_batch
 from penstock.submission.ingest import MAX_ERRORS, Ingest
 from penstock.submission.results import file_content
+from workers import maintenance
 from workers.maintenance import Maintenance
 
 CONFIG = Config.model_validate(
@@ -105,6 +109,7 @@ async def test_cancelled_while_its_file_was_checked(database: Database, ingest: 
     batch = await submitted(database, b"\n".join(request(str(n)) for n in range(3)))
     assert await batches.request_cancel(database, "team", batch.id)
     await ingest.run(batch.id)
+    await sweeps.end_batches()
     await sweeps.tend_batches()
     ended = await again(database, batch)
     assert (ended.status, ended.in_progress_at, ended.finalizing_at) == ("cancelled", None, None)
@@ -115,6 +120,31 @@ async def test_cancelled_while_its_file_was_checked(database: Database, ingest: 
     assert [(line["custom_id"], line["error"]["code"]) for line in errors] == [
         (str(n), "batch_cancelled") for n in range(3)
     ]
+
+
+async def test_a_long_batch_that_ends_does_not_hold_up_a_short_one(
+    database: Database, ingest: Ingest, sweeps: Maintenance, monkeypatch: pytest.MonkeyPatch
+):
+    """The lines of both are ended in turn, a page of each."""
+    monkeypatch.setattr(maintenance, "_PAGE", 2)
+    ended: list[tuple[UUID, int]] = []
+
+    async def page(database: Database, batch_id: UUID, state: str, after: int, limit: int) -> tuple[int, int | None]:
+        count, last = await open_lines.end_page(database, batch_id, state, after, limit)
+        ended.append((batch_id, count))
+        return count, last
+
+    monkeypatch.setattr(maintenance, "open_lines", SimpleNamespace(end_page=page))
+    long, short = [
+        await submitted(database, b"\n".join(request(f"{count}-{n}") for n in range(count))) for count in (20, 3)
+    ]
+    for batch in (long, short):
+        await ingest.run(batch.id)
+        assert await batches.request_cancel(database, "team", batch.id)
+    await sweeps.end_batches()
+    of_short = [place for place, (batch_id, count) in enumerate(ended) if batch_id == short.id and count]
+    assert of_short == [1, 3]
+    assert sum(count for _, count in ended) == 23
 
 
 async def test_cancelled_while_a_wrong_file_was_checked(database: Database, ingest: Ingest):
@@ -131,7 +161,7 @@ async def test_a_cancelled_running_batch_is_never_finalizing(database: Database)
     batch = await make_batch(database, 2)
     await add_jobs(database, 2, batch)
     assert await batches.request_cancel(database, "team", batch.id)
-    assert await open_lines.end_lines(database, batch.id, "cancelled", 10) == 2
+    assert await end_lines(database, batch.id, "cancelled", 10) == 2
     assert await finalize_batch(database, batch.id)
     ended = await again(database, batch)
     assert ended.in_progress_at is not None
@@ -145,10 +175,10 @@ async def test_lines_are_ended_page_by_page_past_those_that_run(database: Databa
         "UPDATE jobs SET state = 'running', worker_id = gen_random_uuid() WHERE id = ANY(%(ids)s)",
         {"ids": [ids[1], ids[6]]},
     )
-    assert await open_lines.end_lines(database, batch.id, "cancelled", 2) == 5
-    assert await open_lines.end_lines(database, batch.id, "cancelled", 2) == 0, "workers get some seconds"
+    assert await end_lines(database, batch.id, "cancelled", 2) == 5
+    assert await end_lines(database, batch.id, "cancelled", 2) == 0, "workers get some seconds"
     await database.execute("UPDATE jobs SET cancel_requested_at = cancel_requested_at - interval '11 seconds'")
-    assert await open_lines.end_lines(database, batch.id, "cancelled", 2) == 2
+    assert await end_lines(database, batch.id, "cancelled", 2) == 2
     rows = await database.fetch("SELECT finished_number FROM jobs ORDER BY finished_number")
     assert [row["finished_number"] for row in rows] == list(range(1, 8))
     assert (await again(database, batch)).finished == 7

@@ -31,7 +31,7 @@ async def test_steps_are_kept_in_order_and_found_by_the_next_claim(database: Dat
         assert (await step_store.of_jobs(database, [job_id])).get(job_id, []) == steps[:number]
         flow_id = await flows.ensure(database, POOL, "bulk", "team")
         assert await hops.hop(
-            database, worker, job_id, deployment=POOL, flow_id=flow_id, fallback=["model-b"], steps=[step]
+            database, worker, job_id, job.epoch, deployment=POOL, flow_id=flow_id, fallback=["model-b"], steps=[step]
         )
     assert (await step_store.of_jobs(database, [job_id, new_id()])) == {job_id: steps}
 
@@ -42,9 +42,10 @@ async def test_who_does_not_own_the_job_adds_nothing(database: Database):
     await take(database, 1)
     await jobs.claim(database, worker, POOL, "bulk", [job_id])
     flow_id = await flows.ensure(database, POOL, "bulk", "team")
-    assert not await hops.hop(
-        database, new_id(), job_id, deployment=POOL, flow_id=flow_id, fallback=[], steps=[answered("x", "1")]
-    )
+    for owner, epoch in ((new_id(), 1), (worker, 0), (worker, 2)):
+        assert not await hops.hop(
+            database, owner, job_id, epoch, deployment=POOL, flow_id=flow_id, fallback=[], steps=[answered("x", "1")]
+        )
     assert await step_store.of_jobs(database, [job_id]) == {}
 
 
@@ -54,9 +55,9 @@ async def test_several_at_once_are_kept_in_their_order_also_where_the_job_ends(d
     flow_id = await flows.ensure(database, POOL, "bulk", "team")
     three = [answered(text, "0.01") for text in ("a", "b", "c")]
     await take(database, 1)
-    await jobs.claim(database, worker, POOL, "bulk", [job_id])
+    (job,) = await jobs.claim(database, worker, POOL, "bulk", [job_id])
     assert await hops.hop(
-        database, worker, job_id, deployment=POOL, flow_id=flow_id, fallback=["model-b"], steps=three[:2]
+        database, worker, job_id, job.epoch, deployment=POOL, flow_id=flow_id, fallback=["model-b"], steps=three[:2]
     )
     await take(database, 1)
     (job,) = await jobs.claim(database, worker, POOL, "bulk", [job_id])
