@@ -124,19 +124,16 @@ class Stored:
         return await artefacts.document(self.database, route, version)
 
 
-@dataclass(frozen=True, slots=True)
-class Documents:
-    """Documents at hand, for a process without a database."""
-
-    found: Mapping[str, Any] = field(default_factory=dict)
+class Nowhere:
+    """No versions at all: for a process without a database."""
 
     async def active(self) -> Mapping[str, int]:
         """See `Source`."""
-        return dict.fromkeys(self.found, 0)
+        return {}
 
-    async def document(self, route: str, version: int) -> Any:  # noqa: ARG002
+    async def document(self, route: str, version: int) -> Any:
         """See `Source`."""
-        return self.found[route]
+        raise KeyError(f"{route}/{version}")
 
 
 class LearntPolicies:
@@ -154,6 +151,23 @@ class LearntPolicies:
     def stored(cls, routes: Mapping[str, RouteConfig], database: Database) -> Self:
         """Those of a database."""
         return cls(routes, Stored(database))
+
+    @classmethod
+    def given(cls, routes: Mapping[str, RouteConfig], documents: Mapping[str, Any]) -> Self:
+        """Those of documents at hand, by route.
+
+        Raises:
+            ConfigError: one of them cannot be used; the message names its route.
+        """
+        found = cls(routes, Nowhere())
+        for route, document in documents.items():
+            try:
+                policy = LearntPolicy.from_json(document)
+                policy.check(route, routes)
+            except ConfigError as error:
+                raise ConfigError(f"learnt policy of {route}: {error.message}") from error
+            found._policies[route] = policy
+        return found
 
     def get(self, route: str) -> Artefact | None:
         """The active artefact of a route, None where nothing was learnt (or nothing that can be used)."""

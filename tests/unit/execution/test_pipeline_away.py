@@ -14,7 +14,7 @@ from penstock.guard.pipeline import Guard
 from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
 from penstock.redis import connect
-from penstock.routing.learnt import Documents, LearntPolicies
+from penstock.routing.learnt import LearntPolicies
 from penstock.routing.watch import RouteWatch
 from penstock.store.database import Database
 from penstock.store.jobs import ClaimedJob
@@ -48,7 +48,7 @@ def claimed(lane: str) -> ClaimedJob:
 
 def pipeline() -> Pipeline:
     redis = connect("redis://127.0.0.1:1", size=1)  # nothing is counted here
-    learnt = LearntPolicies(CONFIG.routes, Documents())
+    learnt = LearntPolicies.given(CONFIG.routes, {})
     watch = RouteWatch(Database("postgresql://127.0.0.1:1/x", size=1, name="test"), learnt)
     return Pipeline(CONFIG, Deployments(CONFIG), Away(), Away(), Guard(CONFIG.guard), Tally(redis), learnt, watch)
 
