@@ -14,7 +14,8 @@ from penstock.completion.step import RouteStep
 from penstock.configuration import Config
 from penstock.errors import Unavailable
 from penstock.routing import drift
-from penstock.routing.learnt import LearntPolicies
+from penstock.routing.features import Exchange
+from penstock.routing.learnt import LearntPolicies, LearntPolicy
 from penstock.store import route_counts, shadows
 from penstock.store.database import Database
 from penstock.store.route_counts import Counted
@@ -49,14 +50,13 @@ class RouteWatch:
             if need is not None:
                 self.scored(route, need)
 
-    def decided(self, route: str, need: float, *, strong: bool) -> None:
-        """A learnt score of a prompt decided between two models."""
-        policy = self._learnt.policy(route)
-        version = policy.version if policy is not None else 0
-        self._add(route, version, drift.ANSWERED)
-        if strong:
-            self._add(route, version, drift.ESCALATED)
-        self.scored(route, need)
+    def asked(self, route: str, policy: LearntPolicy, prompt: str) -> None:
+        """A prompt came to a route whose learnt policy decides between two models by it."""
+        verdict = policy.artefact.decide(Exchange(prompt))
+        self._add(route, policy.version, drift.ANSWERED)
+        if verdict.escalate:
+            self._add(route, policy.version, drift.ESCALATED)
+        self.scored(route, verdict.need)
 
     def scored(self, route: str, need: float) -> None:
         """A learnt score was asked."""
