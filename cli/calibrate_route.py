@@ -149,6 +149,8 @@ def _plan(route: dict[str, Any], wishes: _Wishes) -> Plan:
     if wishes.grader not in {None, JUDGE} and wishes.gold is None:
         raise InvalidRequest(f"--grader {wishes.grader} needs --gold FILE")
     agreement = route["accept"]["agreement"]
+    if route["strategy"] == "escalation" and not route["accept"]["verifier"]:
+        typer.echo("the route does not ask its verifier: set `accept: {verifier: true}`", err=True)
     rule = wishes.grader if wishes.grader not in {None, JUDGE} else agreement
     beside = steps[1] if agreement is not None and len(steps) > 2 and steps[1] != strong else None
     kind = "verifier" if route["strategy"] == "escalation" else "content"

@@ -112,6 +112,8 @@ def check_escalation(name: str, route: RouteConfig, models: Container[str]) -> N
                 raise ValueError(f"routes.{name}.{key}: belongs to `strategy: escalation`")
     if route.parallel > len(route.steps):
         raise ValueError(f"routes.{name}.parallel: the route has only {len(route.steps)} steps")
+    if route.shadow and route.strategy not in {"escalation", "content"}:
+        raise ValueError(f"routes.{name}.shadow: belongs to `strategy: escalation` or `content`")
     if route.shadow and len(route.steps) < 2:
         raise ValueError(f"routes.{name}.shadow: the route has only one step, which nothing can be compared with")
     judge = route.accept.judge
