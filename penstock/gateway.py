@@ -28,7 +28,7 @@ from penstock.completion import (
 from penstock.completion.encoding import dumps
 from penstock.configuration import Config
 from penstock.dialects import openai_chat, openai_embeddings
-from penstock.errors import InvalidRequest, ProviderStreamBroken
+from penstock.errors import AUTO, InvalidRequest, ProviderStreamBroken
 from penstock.execution.accept import Escalation, escalations
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Answer, Asked, Caller, Emit, Interrupted, NextDeployment, Order
@@ -41,10 +41,12 @@ from penstock.guard.pipeline import Guard, Screened
 from penstock.ids import new_id
 from penstock.limits.buckets import DeploymentLimits, Scope
 from penstock.limits.quota import Quota
-from penstock.providers.deployments import Deployment, Deployments, Plan
+from penstock.providers.deployments import Deployment, Deployments
 from penstock.providers.registry import make_providers
 from penstock.redis import Redis, connect
 from penstock.routing.learnt import LearntPolicies
+from penstock.routing.router import Router, explained
+from penstock.routing.speeds import Speeds
 from penstock.rules import prices
 from penstock.rules.context import require_fit, within_limits
 from penstock.rules.estimates import Calibration
@@ -54,14 +56,16 @@ from penstock.store.finish import Attempt
 
 __all__ = ["CompletionResponse", "CompletionStream", "EmbeddingResponse", "LLMGateway"]
 
-AUTO = "auto"
 #: the tenant for which the rules of guard and cache are read: a library has no keys
 DEFAULT_TENANT = "default"
 
 
 @dataclass(slots=True)
 class _Running(Generic[Asked]):
-    """A request on its way over its deployments; `prompt` is the field that holds its prompt."""
+    """A request on its way over its deployments; `prompt` is the field that holds its prompt.
+
+    `escalation` is the escalating route that it is on, `stages` are the models of that one's steps.
+    """
 
     request: Asked
     prompt: str
@@ -69,6 +73,9 @@ class _Running(Generic[Asked]):
     size: int
     left: list[str]
     fallback_on: frozenset[str]
+    routing: dict[str, Any] | None
+    escalation: str | None = None
+    stages: Sequence[str] = ()
     attempts: list[Attempt] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     cached: str | None = None
@@ -107,10 +114,13 @@ class LLMGateway:
         self._quota = Quota(self._redis, _nothing_spent)
         limits = {name: DeploymentLimits.of(self._config, name) for name in self._config.models}
         policies = {True: self._config.retries.interactive, False: self._config.retries.bulk}
-        self._caller = Caller(self._providers, limits, self._quota, Calibration(), policies)
+        self._speeds = Speeds(self._redis)
+        policies_learnt = LearntPolicies.given(self._config.routes, learnt or {})
+        self._escalations = escalations(self._config, policies_learnt)
+        self._router = Router(self._config, self._deployments, self._speeds, policies_learnt)
+        self._caller = Caller(self._providers, limits, self._quota, Calibration(), policies, self._speeds)
         self._answers = CachedCaller(self._caller, self._caller, None, self._config.cache, _uncounted)
         self._guard = Guard(self._config.guard)
-        self._escalations = escalations(self._config, LearntPolicies.given(self._config.routes, learnt or {}))
 
     @classmethod
     def from_file(
@@ -194,7 +204,7 @@ class LLMGateway:
         """
         wish = read_wish(options.pop(FIELD, None))
         body = self._body(model, fallback, {**options, "messages": list(messages), "max_tokens": max_tokens})
-        running = self._plan(openai_chat.parse(body), body, "messages", wish)
+        running = await self._plan(openai_chat.parse(body), body, "messages", wish)
         if not stream:
             return await self._complete(running, None)
         events: asyncio.Queue[StreamEvent] = asyncio.Queue()
@@ -224,7 +234,7 @@ class LLMGateway:
         told = inputs if isinstance(inputs, str) else list(inputs)
         wish = read_wish(options.pop(FIELD, None))
         body = self._body(model, fallback, {**options, "input": told})
-        running = self._plan(openai_embeddings.parse(body), body, "input", wish)
+        running = await self._plan(openai_embeddings.parse(body), body, "input", wish)
         await self._screen(running)
 
         async def ask(order: Order[EmbeddingRequest], record: CallRecord) -> EmbeddingResult:
@@ -237,20 +247,29 @@ class LLMGateway:
         name = self._auto() if model == AUTO and AUTO not in self._deployments else model
         return {**fields, "model": name} | ({"fallback": list(fallback)} if fallback is not None else {})
 
-    def _plan(self, request: Asked, body: Mapping[str, Any], prompt: str, wish: Wish) -> _Running[Asked]:
-        plan: Plan = self._deployments.plan(request.model, request.fallback)
-        left = [plan.deployment.name, *plan.fallback]
-        return _Running(request, prompt, wish, len(dumps(body)), left, self._deployments.fallback_on(request.model))
+    async def _plan(self, request: Asked, body: Mapping[str, Any], prompt: str, wish: Wish) -> _Running[Asked]:
+        await self._speeds.flush()
+        routed = await self._router.route(request, DEFAULT_TENANT, prompt=prompt)
+        decision = routed.decision or {}
+        told = explained(decision) if decision else None
+        reasons = self._deployments.fallback_on(request.model)
+        stages = [stage[0] for stage in decision.get("stages", ())]
+        order, escalation = list(routed.order), decision.get("escalation")
+        return _Running(request, prompt, wish, len(dumps(body)), order, reasons, told, escalation, stages)
 
     def _auto(self) -> str:
         names = [deployment.name for deployment in self._deployments]
         if len(names) != 1:
-            raise InvalidRequest(f"There is no route `{AUTO}`: name one of {', '.join(names)}.", param="model")
+            raise InvalidRequest(
+                f"There is no route `{AUTO}`: define one under `routes:`, or name one of {', '.join(names)}.",
+                param="model",
+            )
         return names[0]
 
     async def _complete(self, running: _Running[CompletionRequest], emit: Emit | None) -> CompletionResponse:
-        escalation = self._escalations.get(running.request.model)
-        return await (self._answer(running, emit) if escalation is None else self._climb(escalation, running, emit))
+        if running.escalation is None:
+            return await self._answer(running, emit)
+        return await self._climb(self._escalations[running.escalation], running, emit)
 
     async def _climb(
         self, escalation: Escalation, running: _Running[CompletionRequest], emit: Emit | None
@@ -266,10 +285,11 @@ class LLMGateway:
                 running.findings += one.findings
                 running.cached = one.cached
 
-        found = await climb(escalation, running.request, running.left, running.fallback_on, attempt, emit)
+        found = await climb(escalation, running.request, running.stages, running.fallback_on, attempt, emit)
         attempts, findings = tuple(running.attempts), tuple(running.findings)
+        routing = {**found.routing, **(running.routing or {})}
         return CompletionResponse(
-            found.deployment, found.result, running.cost, attempts, findings, running.cached, found.routing
+            found.deployment, found.result, running.cost, attempts, findings, running.cached, routing
         )
 
     async def _answer(self, running: _Running[CompletionRequest], emit: Emit | None) -> CompletionResponse:
@@ -282,7 +302,9 @@ class LLMGateway:
 
         name, result = await self._run(running, ask)
         findings = tuple(running.findings)
-        return CompletionResponse(name, result, running.cost, tuple(running.attempts), findings, running.cached)
+        return CompletionResponse(
+            name, result, running.cost, tuple(running.attempts), findings, running.cached, running.routing
+        )
 
     async def _screen(self, running: _Running[Any]) -> Screened:
         """What the guard lets pass of a request, which takes its place."""

@@ -16,12 +16,14 @@ from penstock.redis import Redis
 from penstock.store import (
     backlog,
     batches,
+    cache_marks,
     flows,
     idempotency,
     jobs,
     open_lines,
     retention,
     route_counts,
+    semantic_answers,
     shadows,
     stops,
     uploads,
@@ -40,6 +42,8 @@ DEAD_SECONDS = 10.0
 #: a job with a client waiting is claimed at once, or its doorbell was in the hands of a worker that died
 LOST_RING_SECONDS = {"bulk": 10.0, "interactive": 3.0}
 _PAGE = 1000
+#: for which an answer can outlive its time to live: that of its call, and a minute in a process
+_SPARE_SECONDS = 24 * 3600.0
 #: rows removed by one statement, and chunks of files, which are megabytes
 _PRUNE, _PRUNE_CHUNKS = 500, 50
 
@@ -128,6 +132,21 @@ class Maintenance:
     async def compare_shadows(self) -> None:
         """Compare what cheap models were trusted with and the strong model's answers."""
         await compare(self.database)
+
+    async def prune_cache(self) -> None:
+        """Remove what the semantic cache keeps too long or too much of, and marks that no answer is older than."""
+        cache, database = self.config.cache, self.database
+        semantic = cache.semantic
+        if await semantic_answers.available(database):
+            await _all_of("semantic answers", lambda: semantic_answers.prune(database, semantic.max_answers))
+            await _all_of(
+                "notes of semantic shadows",
+                lambda: semantic_answers.prune_shadows(
+                    database, older_than=semantic.shadow_seconds, most=semantic.max_shadows
+                ),
+            )
+        longest = max(cache.ttl, semantic.ttl_seconds) + _SPARE_SECONDS
+        await _all_of("marks of the cache", lambda: cache_marks.prune(database, longest))
 
     async def find_lost_rings(self) -> None:
         """Put jobs back whose doorbell nobody answered.

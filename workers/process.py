@@ -15,6 +15,7 @@ from celery.signals import worker_shutting_down
 
 from penstock import broker, tasks
 from penstock.cache.exact import CONNECTIONS, Shared
+from penstock.cache.invalidation import Marks
 from penstock.cache.prefix import Prefixes
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Caller
@@ -32,6 +33,8 @@ from penstock.providers.deployments import Deployments
 from penstock.providers.registry import make_providers
 from penstock.redis import connect
 from penstock.routing.learnt import LearntPolicies
+from penstock.routing.router import Router
+from penstock.routing.speeds import Speeds
 from penstock.routing.watch import RouteWatch
 from penstock.rules.estimates import Calibration
 from penstock.settings import Settings
@@ -99,14 +102,17 @@ class WorkerProcess:
         limits = {name: DeploymentLimits.of(config, name) for name in config.models}
         self._quota = Quota(self._redis, SpentBy(self._database, deployments.upstreams()))
         policies = {True: config.retries.interactive, False: config.retries.bulk}
-        caller = Caller(self._providers, limits, self._quota, Calibration(), policies)
+        self._speeds = Speeds(self._redis)
+        caller = Caller(self._providers, limits, self._quota, Calibration(), policies, self._speeds)
         self._guard = Guard(config.guard)
         self._tally = Tally(self._redis)
         self._learnt = LearntPolicies.stored(config.routes, self._database)
         self._watch = RouteWatch(self._database, self._learnt)
         self._cache_redis = connect(self.settings.redis_url, size=CONNECTIONS, timeout=None)
         before = await self._before(caller, deployments)
-        self._answers = CachedCaller(before, caller, self._cache_redis, config.cache, self._tally.add)
+        marks = Marks()
+        await marks.look(self._database)
+        self._answers = CachedCaller(before, caller, self._cache_redis, config.cache, self._tally.add, marks)
         writer = StreamWriter(self._redis, self.worker_id)
         returns = Returns(self._database, self.worker_id)
         self._doorbell = broker.Doorbell(broker.make_app(self.settings.broker_url, list(config.providers)))
@@ -128,13 +134,15 @@ class WorkerProcess:
             permits=config.worker.permits,
             worker_id=self.worker_id,
         )
-        self.ingest = Ingest(self._database, self._redis, deployments, config)
+        self.ingest = Ingest(self._database, self._redis, Router(config, deployments, self._speeds, self._learnt))
         await self.runtime.register(self._heart)
         await self._learnt.start()
         hearing = orders.listen(self._redis, self.runtime, self._quota)
         beating = self.runtime.beat(self._heart)
+        looking = marks.run(self._database)
+        keeping = (writer.run(), commit.run(), returns.run(), self._tally.run(), self._speeds.run())
         routes = (self._learnt.run(), self._watch.run())
-        for work in (writer.run(), commit.run(), returns.run(), self._tally.run(), *routes, hearing, beating):
+        for work in (*keeping, *routes, hearing, beating, looking):
             self._background.append(tasks.essential(work))
 
     async def _before(self, caller: Caller, deployments: Deployments) -> Completes:
@@ -149,7 +157,7 @@ class WorkerProcess:
         # Only who wants this cache needs its extra (`penstock[semantic]`).
         from penstock.execution.semantic import standing_before
 
-        return await standing_before(before, caller, semantic, deployments, self._database)
+        return await standing_before(before, caller, semantic, deployments, self._database, self._tally.add)
 
     async def _finalize(self, batch_ids: frozenset[UUID]) -> None:
         for batch_id in batch_ids:
@@ -161,6 +169,7 @@ class WorkerProcess:
         await tasks.end(*self._background)
         await self._tally.flush()
         await self._watch.flush()
+        await self._speeds.flush()
         await self._guard.close()
         await self._quota.close()
         for provider in self._providers.values():

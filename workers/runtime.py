@@ -180,7 +180,7 @@ class WorkerRuntime:
         try:
             finished = await self._work(running)
         finally:
-            # a job that went on may be here again before this task has ended: then it is its next claim's
+            # a job that went on elsewhere may be back: claimed anew by this worker, before this task got its turn
             if self._running.get(running.job.id) is running:
                 del self._running[running.job.id]
             self._permits.give(1)

@@ -6,7 +6,7 @@ Revision ID: 0016
 from alembic import op
 
 revision = "0016"
-down_revision = "0019"
+down_revision = "0017"
 
 
 def upgrade() -> None:

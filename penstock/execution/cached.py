@@ -6,6 +6,7 @@ from typing import Any
 
 from penstock.cache.coalesce import Flights, Found, Turn
 from penstock.cache.exact import Entry, Memory, Shared
+from penstock.cache.invalidation import Kept, Marks
 from penstock.cache.key import cache_key
 from penstock.cache.policy import CachePolicy
 from penstock.completion import CompletionRequest, CompletionResult, EmbeddingRequest, EmbeddingResult
@@ -32,10 +33,18 @@ class CachedCaller:
     """
 
     def __init__(
-        self, completes: Completes, embeds: Embeds, redis: Redis | None, config: CacheConfig, count: Count
+        self,
+        completes: Completes,
+        embeds: Embeds,
+        redis: Redis | None,
+        config: CacheConfig,
+        count: Count,
+        marks: Marks | None = None,
     ) -> None:
+        """`marks` say what was invalidated; None: nothing."""
         self._completes = completes
         self._embeds = embeds
+        self._marks = marks or Marks()
         self._config = config
         self._count = count
         self._memory, self._shared = Memory(config.memory_bytes), Shared(redis, config)
@@ -90,11 +99,12 @@ class CachedCaller:
         key = cache_key(order.tenant, order.deployment, order.request) if wanted else None
         if policy is None or key is None:
             return await make()
-        found = await self._find(key, policy)
+        found = await self._find_valid(key, policy, order)
         if isinstance(found, Found):
             self._note(found, order, record)
             return found.entry
         record.cached = "miss"
+        began = time.time()
         try:
             result = await make()
         except (PenstockError, NextDeployment):
@@ -106,17 +116,31 @@ class CachedCaller:
         entry = None
         # an answer found by its meaning is kept as what it is, not as that of this request
         if record.cached == "miss" and policy.writes and is_whole(result):
-            entry = Entry(result, time.time(), record.attempts[-1].cost)
+            entry = Entry(result, began, record.cost_of(order.deployment.name), _models(order), policy.tags)
         record.keeping.append(self._flights.leave(found, entry, passing=False))
-        self._count("cache", record.cached, order.deployment.name)
+        if record.cached == "miss":
+            self._count("cache", "miss", order.deployment.name)
         return result
 
-    async def _find(self, key: str, policy: CachePolicy) -> Found | Turn:
+    async def _find_valid(self, key: str, policy: CachePolicy, order: Order[Any]) -> Found | Turn:
+        """As `_find`, past what was invalidated. An entry's own tags are known only when it is found."""
+        kept = Kept(order.tenant, _models(order))
+        since = self._marks.before(kept)
+        while True:
+            found = await self._find(key, policy, _youngest(policy.max_age, since))
+            if not isinstance(found, Found):
+                return found
+            entry = found.entry
+            since = self._marks.before(Kept(order.tenant, (*kept.models, *entry.models), entry.tags))
+            if entry.created > since:
+                return found
+
+    async def _find(self, key: str, policy: CachePolicy, max_age: float | None) -> Found | Turn:
         if policy.reads and policy.writes and self._config.coalesce:
-            return await self._flights.enter(key, policy.max_age)
+            return await self._flights.enter(key, max_age)
         if not policy.reads:
             return Turn(key, lead=False)
-        since = time.time() - policy.max_age if policy.max_age is not None else 0.0
+        since = time.time() - max_age if max_age is not None else 0.0
         data = self._memory.get(key, since)
         if data is not None:
             return Found(Entry.from_bytes(data), "memory")
@@ -132,3 +156,17 @@ class CachedCaller:
 
 def _is_whole(result: CompletionResult) -> bool:
     return bool(result.finish_reasons) and _WHOLE.issuperset(result.finish_reasons)
+
+
+def _models(order: Order[Any]) -> tuple[str, ...]:
+    """The names of the model: as it was asked for, and as it is configured."""
+    return order.request.model, order.deployment.name
+
+
+def _youngest(max_age: float | None, since: float) -> float | None:
+    """The greatest age, in seconds, of an entry that is neither older than `max_age` nor made up to `since`."""
+    if not since:
+        return max_age
+    # entries know milliseconds
+    valid = max(time.time() - since - 0.001, 0.0)
+    return valid if max_age is None else min(max_age, valid)

@@ -20,6 +20,7 @@ from penstock.execution.guarded import replay
 from penstock.execution.record import CallRecord
 from penstock.execution.work import Hop, Work
 from penstock.routing.judges import Ask
+from penstock.store.jobs import ClaimedJob
 
 #: seconds for which the quota of a judge is waited for: the answer it is to judge is paid for already
 JUDGE_PATIENCE = 30.0
@@ -62,17 +63,17 @@ class Stages:
         self._watch = watch
 
     async def run(
-        self, escalation: Escalation, work: Work, request: CompletionRequest, onward: Sequence[str]
+        self, escalation: Escalation, work: Work, request: CompletionRequest, onward: Sequence[Sequence[str]]
     ) -> Outcome:
-        """The answer that is accepted; `onward` are the models that may be asked after this job's deployment.
+        """The answer that is accepted; `onward` are the steps after this job's present one, each with its models.
 
         Raises:
             Hop: none is, and the next model is asked in its own queue.
             Deferred, Interrupted, PenstockError: as `Pipeline.run`, where no answer can be had here.
         """
         better = escalation.pointless(work.deployment)
-        if better is not None and better in onward:
-            raise Hop(better, list(onward[onward.index(better) + 1 :]))
+        if better is not None and any(better in step for step in onward):
+            raise Hop(better, _after(work.job, better, ()))
         works = self._works(escalation, work, request, onward)
         try:
             return await self._stage(escalation, works, request, onward)
@@ -82,7 +83,7 @@ class Stages:
                 work.record.absorb(other.record)
 
     async def _stage(
-        self, escalation: Escalation, works: Sequence[Work], request: CompletionRequest, onward: Sequence[str]
+        self, escalation: Escalation, works: Sequence[Work], request: CompletionRequest, onward: Sequence[Sequence[str]]
     ) -> Outcome:
         work, record = works[0], works[0].record
         ended = (
@@ -92,7 +93,7 @@ class Stages:
         )
         # one that had no quota at once is asked afterwards; one that failed is not asked again
         left = [one.work.deployment for one in ended if isinstance(one.error, Deferred)]
-        rest = [*left, *onward[len(works) - 1 :]]
+        rest = [*left, *(name for step in onward[len(works) - 1 :] for name in step)]
         candidates = [self._candidate(one.work, one.result) for one in ended if one.result is not None]
         if not candidates:
             return self._unanswered(escalation, ended[0], request, rest)
@@ -100,23 +101,24 @@ class Stages:
         self._watch(escalation.route, steps, chosen, first=not record.earlier)
         if chosen is None:
             usable = next((name for name in rest if not self._shut_for(name)), rest[0])
-            raise Hop(usable, [name for name in rest[rest.index(usable) :] if name != usable], steps)
+            asked = [one.work.deployment for one in ended if one.work.deployment not in left]
+            raise Hop(usable, _after(work.job, usable, asked), steps)
         record.beside = [step for step in steps if step is not chosen]
         result = escalation.as_asked(request, chosen.result)
         if work.emit is not None and not record.emitted:
             replay(result, record, work.emit)
         return Outcome(result=result, routing=escalation.explain([*record.earlier, *steps], chosen))
 
-    def _beside(self, escalation: Escalation, work: Work, onward: Sequence[str]) -> list[str]:
-        """The models that are asked at the same time: those that follow, on the first stage only."""
+    def _beside(self, escalation: Escalation, work: Work, onward: Sequence[Sequence[str]]) -> list[str]:
+        """The models that are asked at the same time: those of the steps that follow, on the first stage only."""
         if work.job.route_step:
             return []
-        following = onward[: escalation.parallel - 1]
+        following = [step[0] for step in onward[: escalation.parallel - 1]]
         shut = next((place for place, name in enumerate(following) if self._shut_for(name)), len(following))
-        return list(following[:shut])
+        return following[:shut]
 
     def _works(
-        self, escalation: Escalation, work: Work, request: CompletionRequest, onward: Sequence[str]
+        self, escalation: Escalation, work: Work, request: CompletionRequest, onward: Sequence[Sequence[str]]
     ) -> list[Work]:
         """The calls of this stage: the job's own, and those beside it."""
         asked = escalation.asking(request, work.deployment) if onward else request
@@ -168,7 +170,7 @@ class Stages:
                 replay(result, record, work.emit)
             return Outcome(result=result, routing=routing)
         if error.fallback_reason in self._fallback_on(work.job.model) and rest:
-            raise Hop(rest[0], list(rest[1:]))
+            raise Hop(rest[0], _after(work.job, rest[0], [work.deployment]))
         raise error
 
     def _candidate(self, work: Work, result: CompletionResult) -> Candidate:
@@ -217,7 +219,7 @@ class Stages:
                 return outcome.result
 
     def _shown(
-        self, escalation: Escalation, work: Work, request: CompletionRequest, onward: Sequence[str]
+        self, escalation: Escalation, work: Work, request: CompletionRequest, onward: Sequence[Sequence[str]]
     ) -> Emit | None:
         """Where chunks go as they come: those of the last model, and of all where a stream can begin anew."""
         if not onward or work.emit is None:
@@ -225,6 +227,13 @@ class Stages:
         if not escalation.shows or work.job.dialect != "job" or work.job.batch_id is not None:
             return None
         return work.emit if request.logprobs else _without_logprobs(work.emit)
+
+
+def _after(job: ClaimedJob, chosen: str, asked: Sequence[str]) -> list[str]:
+    """What a job may fall back to once it is at `chosen`: what follows that in its order, and was not asked yet."""
+    left = list(job.fallback or ())
+    following = left[left.index(chosen) + 1 :] if chosen in left else left
+    return [name for name in following if name not in asked]
 
 
 def _without_logprobs(emit: Emit) -> Emit:

@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 
 import structlog
 
-from penstock.cache.policy import FIELD, CachePolicy, policy, read_wish
+from penstock.cache.policy import CachePolicy, policy, take_wish
 from penstock.completion import CompletionRequest, CompletionResult, EmbeddingRequest
 from penstock.completion.encoding import loads
 from penstock.completion.outcome import Outcome
@@ -25,6 +25,7 @@ from penstock.execution.guarded import guarded
 from penstock.execution.prompts import complete_each
 from penstock.execution.record import CallRecord
 from penstock.execution.shadow import drawn, sample
+from penstock.execution.stages import ahead_of, allows
 from penstock.execution.tally import Tally
 from penstock.execution.work import Hop, Work
 from penstock.guard.findings import Finding
@@ -90,16 +91,11 @@ class Pipeline:
         """
         try:
             body = loads(job.body)
-            wish = read_wish(body.pop(FIELD, None))
+            wish = take_wish(body)
             request = registry.get(job.dialect).parse(body)
             fallback_on = self._deployments.fallback_on(job.model) if job.fallback else frozenset()
             work = Work(job, request, wish, record, emit, job.deployment, len(job.body), fallback_on)
-            escalation = self._escalations.get(job.model)
-            if escalation is None or isinstance(request, EmbeddingRequest):
-                outcome = await self._answer(work)
-            else:
-                onward = [name for name in job.fallback or () if self._deployments.get(name) is not None]
-                outcome = await self._stages.run(escalation, work, request, onward)
+            outcome = await self._outcome(work)
             self._observe(work, outcome)
         except (Deferred, Hop, Interrupted):
             raise
@@ -136,16 +132,40 @@ class Pipeline:
                 if amount:
                     self._tally.add(name, deployment.name, job.tenant_id, amount=float(amount))
 
+    async def _outcome(self, work: Work) -> Outcome:
+        job, request = work.job, work.request
+        if not allows(job, job.deployment):
+            raise self._elsewhere(job)
+        ahead = ahead_of(job)
+        escalation = self._escalations.get(ahead.route) if ahead.route is not None else None
+        if escalation is None or isinstance(request, EmbeddingRequest):
+            return await self._answer(work)
+        return await self._stages.run(escalation, work, request, self._configured(ahead.steps))
+
+    def _elsewhere(self, job: ClaimedJob) -> Exception:
+        """Where a job goes that its deployment may not serve."""
+        left = [name for name in job.fallback or () if self._deployments.get(name) is not None]
+        return Hop(left[0], left[1:]) if left else ModelNotFound(job.model)
+
+    def _configured(self, steps: Sequence[Sequence[str]]) -> list[list[str]]:
+        """The steps that are left of those ahead of a job, with the models that the configuration still has."""
+        found = [[name for name in step if self._deployments.get(name) is not None] for step in steps]
+        return [step for step in found if step]
+
     def _observe(self, work: Work, outcome: Outcome) -> None:
         """Count what a route with a learnt policy was asked; note a sample, if this answer is to be one."""
-        job, route, policy = work.job, self._config.routes.get(work.job.model), self._learnt.policy(work.job.model)
+        job, name = work.job, ahead_of(work.job).route or work.job.model
+        route, policy = self._config.routes.get(name), self._learnt.policy(name)
         if route is None or outcome.result is None or not isinstance(work.request, CompletionRequest):
             return
-        escalated = job.model in self._escalations and outcome.routing is not None
-        deployment = outcome.routing["answered_by"] if escalated and outcome.routing is not None else job.deployment
         if policy is not None and policy.kind == "content" and drawn(job.id, _WATCHED_SHARE):
-            self._watch.asked(job.model, policy, prompt_of(work.request))
-        work.record.sample = sample(job.id, job.model, route, policy, deployment, outcome.result)
+            self._watch.asked(name, policy, prompt_of(work.request))
+        told = outcome.routing
+        deployment = told["answered_by"] if told is not None and "answered_by" in told else job.deployment
+        found = sample(job.id, name, route, policy, deployment, outcome.result)
+        # what the strong model may not be asked, for its place or its price, it is not asked in the shadow either
+        if found is not None and allows(job, found.strong) and self._deployments.get(found.strong) is not None:
+            work.record.sample = found
 
     async def _answer(self, work: Work) -> Outcome:
         job, record = work.job, work.record

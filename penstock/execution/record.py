@@ -1,7 +1,8 @@
 """What the calls of one job came to, also of those that were closed before their end."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from uuid import UUID
@@ -82,6 +83,11 @@ class CallRecord:
             return Decimal(0)
         return cost
 
+    def cost_of(self, deployment: str) -> Decimal | None:
+        """Of the last call there that succeeded, None where there is none or its cost is not known."""
+        done = [one for one in self.attempts if one.deployment == deployment and one.outcome == "succeeded"]
+        return done[-1].cost if done else None
+
     @property
     def usage(self) -> Usage:
         """Of all that led to the job's end: this claim's attempts and the route's earlier steps."""
@@ -92,3 +98,17 @@ class CallRecord:
         """As `usage`, in US dollars, None where it is not known."""
         cost = prices.together([*self.earlier, *self.attempts])
         return self.own_cost if cost is None and not self.earlier else cost
+
+
+@contextmanager
+def aside(record: CallRecord) -> Iterator[CallRecord]:
+    """A record for calls that are not the answer itself (vectors, a judge): they are paid for with the job.
+
+    Their failures do not count towards the job's own retries.
+    """
+    calls = CallRecord(record.job_id, record.epoch)
+    try:
+        yield calls
+    finally:
+        for attempt in calls.attempts:
+            record.attempts.append(replace(attempt, step=len(record.attempts)))

