@@ -52,16 +52,29 @@ class Choice:
     need: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """An artefact, and what it was chosen by: each example's need as a model that has not seen it predicts it."""
+
+    artefact: Artefact
+    need: Floats
+
+
 def calibrate(exchanges: Sequence[Exchange], outcomes: Outcomes, goal: Goal) -> Artefact:
     """Learn from the examples.
 
     Raises:
         ValueError: there are too few of them, or some lack an answer that should be judged.
     """
+    return calibrated(exchanges, outcomes, goal).artefact
+
+
+def calibrated(exchanges: Sequence[Exchange], outcomes: Outcomes, goal: Goal) -> Calibrated:
+    """As `calibrate`, with the validated predictions. Raises as it does."""
     if goal.sees_answer and any(exchange.answer is None for exchange in exchanges):
         raise ValueError("every example needs the cheap model's answer to learn from answers")
     corpus = corpus_of(exchanges, goal.sees_answer)
-    return calibrate_part(corpus, np.arange(len(exchanges)), outcomes, goal)
+    return _calibrated_part(corpus, np.arange(len(exchanges)), outcomes, goal)
 
 
 def corpus_of(exchanges: Sequence[Exchange], sees_answer: bool) -> Corpus:
@@ -72,6 +85,10 @@ def corpus_of(exchanges: Sequence[Exchange], sees_answer: bool) -> Corpus:
 
 def calibrate_part(corpus: Corpus, part: Places, outcomes: Outcomes, goal: Goal) -> Artefact:
     """As `calibrate`, from some examples of a corpus; `outcomes` are theirs."""
+    return _calibrated_part(corpus, part, outcomes, goal).artefact
+
+
+def _calibrated_part(corpus: Corpus, part: Places, outcomes: Outcomes, goal: Goal) -> Calibrated:
     if len(part) < FEWEST:
         raise ValueError(f"{len(part)} labelled examples are too few to learn from: at least {FEWEST}")
     targets = _targets(outcomes)
@@ -81,7 +98,7 @@ def calibrate_part(corpus: Corpus, part: Places, outcomes: Outcomes, goal: Goal)
     drawn = curve(choice.need, outcomes)
     threshold = _threshold(drawn, choice.need, goal)
     report = _report(choice, outcomes, drawn, threshold, goal)
-    return Artefact(
+    artefact = Artefact(
         target=goal.target,
         threshold=threshold if report["saves"] else None,
         weigh_strong=choice.weigh_strong,
@@ -90,6 +107,7 @@ def calibrate_part(corpus: Corpus, part: Places, outcomes: Outcomes, goal: Goal)
         report=report,
         always=report["always"],
     )
+    return Calibrated(artefact, choice.need)
 
 
 def need(predictions: Floats, weigh_strong: float, cost_power: float) -> Floats:
