@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import caches, calibrate, keys, roles, savings, up, user
+from cli import caches, calibrate, keys, roles, routing, savings, up, user
 from cli.demo.run import demo
 from penstock.startup import run_role
 
@@ -17,7 +17,7 @@ app = typer.Typer(
 app.command()(up.up)
 for role in (roles.api, roles.worker, roles.dispatcher, roles.flower, roles.migrate, roles.simulate):
     app.command()(role)
-for command in (user.submit, user.watch, user.results, user.cancel):
+for command in (user.submit, user.watch, user.results, user.cancel, routing.route):
     app.command()(command)
 app.add_typer(keys.app, name="keys")
 app.command()(caches.invalidate_cache)

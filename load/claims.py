@@ -24,6 +24,8 @@ from penstock.limits.quota import Quota
 from penstock.limits.truth import SpentBy
 from penstock.providers.deployments import Deployments
 from penstock.redis import connect
+from penstock.routing.router import Router
+from penstock.routing.speeds import Speeds
 from penstock.store import flows, jobs, schema, tenants, workers
 from penstock.store.database import Database
 from penstock.store.flows import Flow, Turn
@@ -194,7 +196,7 @@ async def dispatch_for(folder: Path, count: int, each: int, rounds: int, setting
             doorbell = broker.Doorbell(broker.make_app(urls.broker, list(config.providers)))
             deployments = Deployments(config)
             quota = Quota(redis, SpentBy(database, deployments.upstreams()))
-            dispatcher = Dispatcher(database, doorbell, quota, deployments, config)
+            dispatcher = Dispatcher(database, doorbell, quota, Router(config, deployments, Speeds(redis)))
             await _fill(database, pool, count, each)
             before = psutil.Process().memory_info().rss
             times, cpu, sent = [], time.process_time(), 0

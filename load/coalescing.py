@@ -31,9 +31,14 @@ from load import report
 from load.engine import MODEL, BenchFailed, Penstock, bench_config
 from load.simulated import started
 
-#: an answer that its worker had for less than this before it stopped may not have been kept yet
-_UNKEPT_SECONDS = 0.25
+#: An answer that its worker had for less than this may not have been kept yet, where other work keeps it from its
+#: processor. An answer that was kept and not found would be older.
+_UNKEPT_SECONDS = 1.0
+#: within this a busy provider has read what lay in its sockets; later the port may be another's
+_LATE_SECONDS = 5.0
 _LIMIT_SECONDS = 600.0
+#: of so many questions without an explanation all calls are written down
+_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +87,14 @@ def explain(calls: Sequence[dict[str, Any]], death: Death | None) -> Repeats:
 
 def _reason(before: dict[str, Any], death: Death | None, *, is_last: bool) -> str:
     """`is_last`: the worker asked nothing else over the same connection before it stopped."""
-    if death is None or before["port"] not in death.ports or before["came"] > death.at:
+    if death is None or before["port"] not in death.ports:
         return "unexplained"
-    unread = is_last and before["port"] in death.unread
-    if before["ended"] is None or before["ended"] > death.at or unread:
+    # A request that the provider read late was sent before all the same, and answered to nobody.
+    if before["ended"] is None or death.at < before["came"] < death.at + _LATE_SECONDS:
+        return "under way"
+    if before["came"] > death.at:
+        return "unexplained"
+    if before["ended"] > death.at or (is_last and before["port"] in death.unread):
         return "under way"
     return "unkept" if death.at - before["ended"] < _UNKEPT_SECONDS else "unexplained"
 
@@ -184,9 +193,24 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             else 0,
         },
         "asked again": asdict(repeats),
+        "unexplained": {question: _told(calls, question, death) for question in repeats.unexplained[:_SHOWN]},
         "times a worker did without Redis": logs.count("the cache does without Redis"),
         "questions with two answers": sum(len(texts) > 1 for texts in answers.values()),
     }
+
+
+def _told(calls: Sequence[dict[str, Any]], question: str, death: Death | None) -> list[dict[str, Any]]:
+    """The calls for one question, with times in seconds from the death."""
+    zero = death.at if death is not None else 0.0
+    return [
+        {
+            "came": round(call["came"] - zero, 3),
+            "ended": round(call["ended"] - zero, 3) if call["ended"] is not None else None,
+            "from a port of the dead": death is not None and call["port"] in death.ports,
+        }
+        for call in calls
+        if call["asked"] == question
+    ]
 
 
 def _open_at(call: dict[str, Any], at: float) -> bool:

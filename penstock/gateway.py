@@ -30,7 +30,7 @@ from penstock.completion import (
 from penstock.completion.encoding import dumps
 from penstock.configuration import Config
 from penstock.dialects import openai_chat, openai_embeddings
-from penstock.errors import InvalidRequest, ProviderStreamBroken
+from penstock.errors import AUTO, InvalidRequest, ProviderStreamBroken
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Answer, Asked, Caller, Emit, Interrupted, NextDeployment, Order
 from penstock.execution.guarded import guarded
@@ -41,9 +41,11 @@ from penstock.guard.pipeline import Guard, Screened
 from penstock.ids import new_id
 from penstock.limits.buckets import DeploymentLimits, Scope
 from penstock.limits.quota import Quota
-from penstock.providers.deployments import Deployment, Deployments, Plan
+from penstock.providers.deployments import Deployment, Deployments
 from penstock.providers.registry import make_providers
 from penstock.redis import Redis, connect
+from penstock.routing.router import Router, explained
+from penstock.routing.speeds import Speeds
 from penstock.rules import prices
 from penstock.rules.context import require_fit, within_limits
 from penstock.rules.estimates import Calibration
@@ -53,7 +55,6 @@ from penstock.store.finish import Attempt
 
 __all__ = ["CompletionResponse", "CompletionStream", "EmbeddingResponse", "LLMGateway"]
 
-AUTO = "auto"
 #: the tenant for which the rules of guard and cache are read: a library has no keys
 DEFAULT_TENANT = "default"
 
@@ -114,6 +115,7 @@ class _Running(Generic[Asked]):
     size: int
     left: list[str]
     fallback_on: frozenset[str]
+    routing: dict[str, Any] | None
     attempts: list[Attempt] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     cached: str | None = None
@@ -145,7 +147,9 @@ class LLMGateway:
         self._quota = Quota(self._redis, _nothing_spent)
         limits = {name: DeploymentLimits.of(self._config, name) for name in self._config.models}
         policies = {True: self._config.retries.interactive, False: self._config.retries.bulk}
-        self._caller = Caller(self._providers, limits, self._quota, Calibration(), policies)
+        self._speeds = Speeds(self._redis)
+        self._router = Router(self._config, self._deployments, self._speeds)
+        self._caller = Caller(self._providers, limits, self._quota, Calibration(), policies, self._speeds)
         self._answers = CachedCaller(self._caller, self._caller, None, self._config.cache, _uncounted)
         self._guard = Guard(self._config.guard)
 
@@ -225,7 +229,7 @@ class LLMGateway:
         """
         wish = read_wish(options.pop(FIELD, None))
         body = self._body(model, fallback, {**options, "messages": list(messages), "max_tokens": max_tokens})
-        running = self._plan(openai_chat.parse(body), body, "messages", wish)
+        running = await self._plan(openai_chat.parse(body), body, "messages", wish)
         if not stream:
             return await self._complete(running, None)
         events: asyncio.Queue[_Event] = asyncio.Queue()
@@ -255,7 +259,7 @@ class LLMGateway:
         told = inputs if isinstance(inputs, str) else list(inputs)
         wish = read_wish(options.pop(FIELD, None))
         body = self._body(model, fallback, {**options, "input": told})
-        running = self._plan(openai_embeddings.parse(body), body, "input", wish)
+        running = await self._plan(openai_embeddings.parse(body), body, "input", wish)
         await self._screen(running)
 
         async def ask(order: Order[EmbeddingRequest], record: CallRecord) -> EmbeddingResult:
@@ -268,15 +272,20 @@ class LLMGateway:
         name = self._auto() if model == AUTO and AUTO not in self._deployments else model
         return {**fields, "model": name} | ({"fallback": list(fallback)} if fallback is not None else {})
 
-    def _plan(self, request: Asked, body: Mapping[str, Any], prompt: str, wish: Wish) -> _Running[Asked]:
-        plan: Plan = self._deployments.plan(request.model, request.fallback)
-        left = [plan.deployment.name, *plan.fallback]
-        return _Running(request, prompt, wish, len(dumps(body)), left, self._deployments.fallback_on(request.model))
+    async def _plan(self, request: Asked, body: Mapping[str, Any], prompt: str, wish: Wish) -> _Running[Asked]:
+        await self._speeds.flush()
+        routed = await self._router.route(request, DEFAULT_TENANT, prompt=prompt)
+        told = explained(routed.decision) if routed.decision is not None else None
+        reasons = self._deployments.fallback_on(request.model)
+        return _Running(request, prompt, wish, len(dumps(body)), list(routed.order), reasons, told)
 
     def _auto(self) -> str:
         names = [deployment.name for deployment in self._deployments]
         if len(names) != 1:
-            raise InvalidRequest(f"There is no route `{AUTO}`: name one of {', '.join(names)}.", param="model")
+            raise InvalidRequest(
+                f"There is no route `{AUTO}`: define one under `routes:`, or name one of {', '.join(names)}.",
+                param="model",
+            )
         return names[0]
 
     async def _complete(self, running: _Running[CompletionRequest], emit: Emit | None) -> CompletionResponse:
@@ -289,7 +298,9 @@ class LLMGateway:
 
         name, result = await self._run(running, ask)
         findings = tuple(running.findings)
-        return CompletionResponse(name, result, running.cost, tuple(running.attempts), findings, running.cached)
+        return CompletionResponse(
+            name, result, running.cost, tuple(running.attempts), findings, running.cached, running.routing
+        )
 
     async def _screen(self, running: _Running[Any]) -> Screened:
         """What the guard lets pass of a request, which takes its place."""

@@ -1,30 +1,24 @@
 """The dispatcher: keeps a bounded window of work in each deployment's queue, taken from the backlog in fair order."""
 
 import asyncio
-import math
-from collections.abc import Mapping
 
 import structlog
 
 from penstock.broker import Doorbell
-from penstock.configuration import Config
 from penstock.errors import Unavailable
-from penstock.limits.buckets import BULK_HORIZON_MS, DeploymentLimits
-from penstock.limits.quota import Quota, Room
-from penstock.providers.deployments import Deployment, Deployments
-from penstock.rules.fairness import Contender, share
-from penstock.store import backlog, flows, jobs
-from penstock.store.backlog import Queued
+from penstock.limits.buckets import DeploymentLimits
+from penstock.limits.quota import Quota
+from penstock.providers.deployments import Deployment
+from penstock.routing.router import Router
+from penstock.rules.fairness import QUANTUM, Contender, share, turned
+from penstock.store import flows, jobs
 from penstock.store.database import Database
 from penstock.store.flows import Flow, Taken, Turn
 from workers.detours import Detours
 from workers.tiers import TierRoom
 from workers.waiting import Line, WaitingFlows
+from workers.windows import WINDOW, Windows
 
-#: work is sent to workers this many seconds before its quota is there: as far as a reservation reaches
-AHEAD_SECONDS = BULK_HORIZON_MS / 1000
-#: jobs handed to the queue of an unlimited deployment and not yet claimed
-WINDOW = 600
 #: what a job is thought to take before one of its flow was seen
 _MEAN_TOKENS = 500.0
 
@@ -34,12 +28,12 @@ _log = structlog.get_logger()
 class Dispatcher:
     """Moves jobs from the backlog into queues. One leads at a time; two at once cost only fairness."""
 
-    def __init__(
-        self, database: Database, doorbell: Doorbell, quota: Quota, deployments: Deployments, config: Config
-    ) -> None:
+    def __init__(self, database: Database, doorbell: Doorbell, quota: Quota, router: Router) -> None:
         self._database = database
         self._doorbell = doorbell
         self._quota = quota
+        self._router = router
+        config, deployments = router.config, router.deployments
         self._deployments = deployments
         self._slice = config.worker.slice_size
         self._weight_of = config.weight_of
@@ -50,6 +44,7 @@ class Dispatcher:
         self._tiers = TierRoom(quota, config)
         self._detours = Detours(database, deployments)
         self._orphans: set[str] = set()
+        self._round = 0
 
     async def take_over(self) -> None:
         """Begin to lead where the last leader stopped."""
@@ -61,44 +56,54 @@ class Dispatcher:
         lines = self._waiting.lines()
         if not lines:
             return 0
-        queued = {(fill.deployment, fill.lane): fill for fill in await backlog.queued(self._database)}
+        windows = await Windows.look(self._database, self._quota, self._limits)
+        self._round += 1
         sent = 0
         ill: list[str] = []
-        free: dict[str, int] = {}
-        for pool, lane in lines:
+        # who comes first to a deployment that several pools share takes what is free there: each in its turn
+        for pool, lane in turned(lines, self._round):
             deployment = self._deployments.get(pool)
-            if deployment is None:
+            if deployment is not None:
+                sent += await self._fill((pool, lane), deployment, windows, WINDOW)
+                if (await windows.room(pool, lane)).ill:
+                    ill.append(pool)
+            elif pool in self._deployments.routes:
+                sent += await self._spread((pool, lane), windows)
+            else:
                 self._report_orphan(pool)
-                continue
-            room = await self._room(deployment, lane)
-            slots = self._slots(room, pool, lane, queued)
-            taken = await self._fill(deployment, lane, slots)
-            sent += taken
-            if lane == "bulk":
-                free[pool] = 0 if room.ill else slots - taken
-            if room.ill:
-                ill.append(pool)
 
         async def free_at(name: str) -> int:
-            deployment = self._deployments.get(name)
-            if name not in free and deployment is not None:
-                room = await self._room(deployment, "bulk")
-                free[name] = 0 if room.ill else self._slots(room, name, "bulk", queued)
-            return free.get(name, 0)
+            known = self._deployments.get(name) is not None
+            room = await windows.room(name, "bulk") if known else None
+            return 0 if room is None or room.ill else await windows.slots(name, "bulk", self._mean_of((name, "bulk")))
 
         for pool in ill:
             sent += await self._detours.move(pool, self._waiting.members((pool, "bulk")), free_at)
         return sent
 
-    async def _room(self, deployment: Deployment, lane: str) -> Room:
-        """What the quota of a deployment can take on in the next seconds. Calls with a client waiting are not held."""
-        if lane == "interactive":
-            return Room()
-        return await self._quota.peek(self._limits[deployment.name], AHEAD_SECONDS)
+    async def _spread(self, line: Line, windows: Windows) -> int:
+        """Give the jobs of a route to its deployments, best first: a slice each time, so that news of speed counts.
 
-    async def _fill(self, deployment: Deployment, lane: str, slots: int) -> int:
-        """Take up to `slots` jobs in fair order; a flow whose tenant may send nothing now rests."""
-        line = deployment.name, lane
+        The next one gets some only where the better ones are full, or where nothing is known of them yet.
+        """
+        sent = 0
+        for name, often in await self._router.ranking(line[0]):
+            deployment = self._deployments.get(name)
+            assert deployment is not None  # rankings name configured ones only
+            # what is hardly known, or may be ill still, is tried with a few
+            known = often and not (await windows.room(name, line[1])).ill
+            most = self._slice if known else QUANTUM
+            free = await windows.slots(name, line[1], self._mean_of(line))
+            taken = await self._fill(line, deployment, windows, most)
+            sent += taken
+            if taken < min(most, free) or (known and free > most):
+                break
+        return sent
+
+    async def _fill(self, line: Line, deployment: Deployment, windows: Windows, most: int) -> int:
+        """Take up to `most` jobs in fair order, as the window has room; a flow whose tenant may send nothing rests."""
+        lane = line[1]
+        slots = min(most, await windows.slots(deployment.name, lane, self._mean_of(line)))
         drawn: list[Flow] = []
         try:
             contenders = await self._contenders(line, slots, drawn)
@@ -121,6 +126,7 @@ class Dispatcher:
         for turn in turns:
             if turn.emptied:
                 self._waiting.emptied(turn.flow)
+        windows.took(deployment.name, lane, len(taken), sum(job.tokens for job in taken))
         await self._ring(deployment, lane, taken)
         return len(taken)
 
@@ -144,20 +150,10 @@ class Dispatcher:
         """About how many tokens a job of a flow takes."""
         return self._mean_tokens.get(line, {}).get(flow.id, _MEAN_TOKENS)
 
-    def _slots(self, room: Room, pool: str, lane: str, queued: Mapping[tuple[str, str], Queued]) -> int:
-        """How many more jobs the queue of a deployment may hold."""
-        fill = queued.get((pool, lane))
-        waiting_jobs, waiting_tokens = (fill.jobs, fill.tokens) if fill else (0, 0)
-        if room.shut:
-            return 0
-        slots = min(WINDOW - waiting_jobs, room.requests - waiting_jobs, room.places - waiting_jobs)
-        if math.isfinite(room.tokens):
-            means = self._mean_tokens.get((pool, lane), {}).values()
-            mean = sum(means) / len(means) if means else _MEAN_TOKENS
-            free = room.tokens - waiting_tokens
-            # a job larger than what is free at the moment is still sent alone: its reservation will wait for it
-            slots = min(slots, max(math.floor(free / mean), 1 if free > 0 and not waiting_jobs else 0))
-        return int(slots)
+    def _mean_of(self, line: Line) -> float:
+        """About how many tokens a job of a pool and lane takes."""
+        means = self._mean_tokens.get(line, {}).values()
+        return sum(means) / len(means) if means else _MEAN_TOKENS
 
     def _turn(self, line: Line, flow: Flow, asked: int, mine: list[Taken]) -> Turn:
         """What a flow's turn came to: it pays for the tokens it took, and goes on after the last job taken."""

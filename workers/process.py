@@ -32,6 +32,8 @@ from penstock.limits.truth import SpentBy
 from penstock.providers.deployments import Deployments
 from penstock.providers.registry import make_providers
 from penstock.redis import connect
+from penstock.routing.router import Router
+from penstock.routing.speeds import Speeds
 from penstock.rules.estimates import Calibration
 from penstock.settings import Settings
 from penstock.store.database import POOL_SIZE, Database
@@ -97,7 +99,8 @@ class WorkerProcess:
         limits = {name: DeploymentLimits.of(config, name) for name in config.models}
         self._quota = Quota(self._redis, SpentBy(self._database, deployments.upstreams()))
         policies = {True: config.retries.interactive, False: config.retries.bulk}
-        caller = Caller(self._providers, limits, self._quota, Calibration(), policies)
+        self._speeds = Speeds(self._redis)
+        caller = Caller(self._providers, limits, self._quota, Calibration(), policies, self._speeds)
         self._guard = Guard(config.guard)
         self._tally = Tally(self._redis)
         self._cache_redis = connect(self.settings.redis_url, size=CONNECTIONS, timeout=None)
@@ -119,12 +122,13 @@ class WorkerProcess:
             permits=config.worker.permits,
             worker_id=self.worker_id,
         )
-        self.ingest = Ingest(self._database, self._redis, deployments, config)
+        self.ingest = Ingest(self._database, self._redis, Router(config, deployments, self._speeds))
         await self.runtime.register(self._heart)
         hearing = orders.listen(self._redis, self.runtime, self._quota)
         beating = self.runtime.beat(self._heart)
         looking = marks.run(self._database)
-        for work in (writer.run(), commit.run(), returns.run(), self._tally.run(), hearing, beating, looking):
+        keeping = (writer.run(), commit.run(), returns.run(), self._tally.run(), self._speeds.run())
+        for work in (*keeping, hearing, beating, looking):
             self._background.append(tasks.essential(work))
 
     async def _before(self, caller: Caller, deployments: Deployments) -> Completes:
@@ -150,6 +154,7 @@ class WorkerProcess:
         await self._answers.close()
         await tasks.end(*self._background)
         await self._tally.flush()
+        await self._speeds.flush()
         await self._guard.close()
         await self._quota.close()
         for provider in self._providers.values():

@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from api.admin.savings import by_model
+from api.admin.speeds import SpeedSnapshot
 from api.auth import authenticate_admin
 from api.services import Services
 from penstock.execution import tally
@@ -43,6 +44,7 @@ async def metrics(request: Request) -> Response:
     )
     registry = CollectorRegistry()
     registry.register(snapshot)
+    registry.register(SpeedSnapshot(await services.router.speeds.known(config.models)))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -1,7 +1,7 @@
 """Anthropic's messages and message batches, and the models, a path of both vendors."""
 
 from api.anthropic.pages import DEFAULT_LIMIT, MAX_LIMIT
-from api.schema.chat import FALLBACK
+from api.schema.chat import FALLBACK, RESIDENCY
 from api.schema.errors import OF_A_MODEL
 from api.schema.shapes import (
     CACHE_FIELD,
@@ -56,6 +56,7 @@ _OPTIONS: dict[str, Schema] = {
     "output_config": taken({}, {"effort": words("low", "medium", "high", "xhigh", "max"), "format": THING}),
     "metadata": taken({}, {"user_id": TEXT}),
     "fallback": FALLBACK,
+    "residency": RESIDENCY,
 }
 
 

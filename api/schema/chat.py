@@ -43,6 +43,10 @@ from penstock.dialects.text_object import FINISH_REASONS as TEXT_FINISH_REASONS
 from penstock.dialects.text_request import MAX_TEXTS
 
 FALLBACK = said(texts(0, 8), "Models to ask, in this order, when the one asked for fails. Not the vendor's.")
+RESIDENCY = said(
+    {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$"},
+    "The tag of where the data of this request must stay: only models of that `residency` are asked. Not the vendor's.",
+)
 METADATA: Schema = {
     "type": "object",
     "maxProperties": 16,
@@ -71,6 +75,7 @@ _SAMPLING: dict[str, Schema] = {
     "store": FLAG,
     "metadata": METADATA,
     "fallback": FALLBACK,
+    "residency": RESIDENCY,
 }
 MESSAGE = taken(
     {"role": words("system", "developer", "user", "assistant", "tool")},
@@ -171,6 +176,7 @@ SCHEMAS: dict[str, Schema] = {
             **CACHE_FIELD,
             "metadata": METADATA,
             "fallback": FALLBACK,
+            "residency": RESIDENCY,
         },
     ),
     "EmbeddingList": given(

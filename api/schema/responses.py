@@ -1,6 +1,6 @@
 """OpenAI's responses."""
 
-from api.schema.chat import FALLBACK, METADATA
+from api.schema.chat import FALLBACK, METADATA, RESIDENCY
 from api.schema.errors import OF_A_MODEL
 from api.schema.shapes import (
     CACHE_FIELD,
@@ -77,6 +77,7 @@ _REQUEST = taken(
         **CACHE_FIELD,
         "metadata": METADATA,
         "fallback": FALLBACK,
+        "residency": RESIDENCY,
     },
 )
 _USAGE = given(

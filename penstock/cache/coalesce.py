@@ -89,8 +89,14 @@ class Flights:
         others must not be lost with this process, or it is bought again and answered differently.
         """
         data = entry.to_bytes() if entry is not None else b""
+        if len(data) > self._largest:
+            data = b""
         self._leads.pop(turn.token, None)
-        return self._behind(self._leave(turn, data if len(data) <= self._largest else b"", passing=passing))
+        sent: asyncio.Future[int | None] | None = None
+        if turn.token or data:
+            # now, and not in the task: on a busy loop each turn is one in which the answer could be lost
+            sent = self._shared.leave(turn.key, turn.token, data, 0 if passing or data else _ALONE_MS)
+        return self._behind(self._leave(turn, data, sent, passing=passing))
 
     async def close(self) -> None:
         """Finish what is under way, and renew no lead any more."""
@@ -99,13 +105,12 @@ class Flights:
         while self._work:
             await asyncio.wait(self._work)
 
-    async def _leave(self, turn: Turn, data: bytes, *, passing: bool) -> None:
+    async def _leave(
+        self, turn: Turn, data: bytes, sent: "asyncio.Future[int | None] | None", *, passing: bool
+    ) -> None:
         kept = False
         try:
-            stored = None
-            if turn.token or data:
-                alone = 0 if passing or data else _ALONE_MS
-                stored = await self._shared.leave(turn.key, turn.token, data, alone)
+            stored = await sent if sent is not None else None
             if data:
                 kept = self._memory.put(turn.key, data) or stored is not None
         finally:
@@ -139,11 +144,8 @@ class Flights:
         try:
             return await self._shared.enter(key, token, LEAD_MS, since)
         except asyncio.CancelledError:  # the lead may have been given all the same: nobody would work under it
-            self._behind(self._give_up(key, token))
+            self._shared.leave(key, token, b"", 0)
             raise
-
-    async def _give_up(self, key: str, token: str) -> None:
-        await self._shared.leave(key, token, b"", 0)
 
     def _renew_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_RENEW_SECONDS, self._renew)
@@ -154,7 +156,7 @@ class Flights:
         if self._leads:
             self._renew_later()
             for token, key in self._leads.items():
-                self._behind(self._shared.keep(key, token, LEAD_MS))
+                self._shared.keep(key, token, LEAD_MS)
 
     def _behind(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)

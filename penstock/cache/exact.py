@@ -3,6 +3,7 @@
 Both hold packed bytes within a budget. Whatever is wrong with Redis is a miss.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -118,52 +119,54 @@ class Shared:
         self._budget = config.redis_bytes
         self._keep_ms = int(config.ttl * 1000)
         self._trips: RoundTrips | None = None
+        self._hashes: dict[str, str] = {}
         if redis is not None and self._budget:
             self._trips = RoundTrips(redis, [_script(name) for name in _SCRIPTS])
             self._hashes = {name: redis.register_script(_script(name)).sha for name in _SCRIPTS}
 
     async def get(self, key: str, since: float) -> bytes | None:
         """The entry, if it was made at `since` or later."""
-        found: bytes | None = await self._trips.ask("GET", _entry_key(key)) if self._trips is not None else None
+        found: bytes | None = await self._ask("GET", _entry_key(key))
         return found if found is not None and _created(found) >= since else None
 
-    async def enter(self, key: str, token: str, lead_ms: int, since: float) -> bytes | int | None:
+    def enter(self, key: str, token: str, lead_ms: int, since: float) -> "asyncio.Future[bytes | int | None]":
         """The entry; or 1: the caller is to make it, 0: another is, -1: go alone."""
-        answer: bytes | int | None = await self._run(
-            "enter", (_entry_key(key), _lead_key(key)), (token, lead_ms, int(since * 1000))
-        )
-        return answer
+        return self._run("enter", (_entry_key(key), _lead_key(key)), (token, lead_ms, int(since * 1000)))
 
-    async def leave(self, key: str, token: str, data: bytes, alone_ms: int) -> int | None:
+    def leave(self, key: str, token: str, data: bytes, alone_ms: int) -> "asyncio.Future[int | None]":
         """Keep an entry, if `data` is one, and give up the lead of `token`; others go alone for so long."""
         keys = (_entry_key(key), _lead_key(key), _INDEX, _SIZES)
-        moved: int | None = await self._run("leave", keys, (token, data, self._keep_ms, self._budget, alone_ms))
-        return moved
+        return self._run("leave", keys, (token, data, self._keep_ms, self._budget, alone_ms))
 
     async def get_part(self, key: str) -> bytes | None:
         """What there is of an answer that broke off. It is no entry: only who can go on from it may read it."""
-        found: bytes | None = await self._trips.ask("GET", _part_key(key)) if self._trips is not None else None
+        found: bytes | None = await self._ask("GET", _part_key(key))
         return found
 
     async def keep_part(self, key: str, data: bytes) -> None:
         """Keep a part for some minutes, within the budget of entries."""
-        await self._run(
-            "leave", (_part_key(key), _lead_key(key), _INDEX, _SIZES), ("", data, _PART_MS, self._budget, 0)
-        )
+        keys = (_part_key(key), _lead_key(key), _INDEX, _SIZES)
+        await self._run("leave", keys, ("", data, _PART_MS, self._budget, 0))
 
-    async def keep(self, key: str, token: str, lead_ms: int) -> None:
+    def keep(self, key: str, token: str, lead_ms: int) -> "asyncio.Future[int | None]":
         """Renew a lead."""
-        await self._run("keep", (_lead_key(key),), (token, lead_ms))
+        return self._run("keep", (_lead_key(key),), (token, lead_ms))
 
     async def close(self) -> None:
         """Give the connection back."""
         if self._trips is not None:
             await self._trips.close()
 
-    async def _run(self, script: str, keys: tuple[str, ...], args: tuple[str | bytes | int, ...]) -> Any:
-        if self._trips is None:
-            return None
-        return await self._trips.ask("EVALSHA", self._hashes[script], len(keys), *keys, *args)
+    def _run(self, script: str, keys: tuple[str, ...], args: tuple[str | bytes | int, ...]) -> "asyncio.Future[Any]":
+        return self._ask("EVALSHA", self._hashes.get(script, ""), len(keys), *keys, *args)
+
+    def _ask(self, *command: str | bytes | int) -> "asyncio.Future[Any]":
+        """Sent when this returns, or about to be: whoever is not waiting for the answer need not."""
+        if self._trips is not None:
+            return self._trips.ask(*command)
+        nothing: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        nothing.set_result(None)
+        return nothing
 
 
 def _entry_key(key: str) -> str:

@@ -21,9 +21,9 @@ _UNSEEN = frozenset(
     {"metadata", "safety_identifier", "service_tier", "store", "prompt_cache_key", "prompt_cache_retention"}
 )
 _ANTHROPIC = "anthropic"
-#: no part of what is asked: the public name (the deployment says what it stands for), where to go after a failure, who
-#: asks. The last two are looked through for fields that no model sees.
-_APART = ("model", "fallback", "user", "extra", "responses_only")
+#: no part of what is asked: the public name (the deployment says what it stands for), where to go after a failure and
+#: where its data must stay, who asks. The last two are looked through for fields that no model sees.
+_APART = ("model", "fallback", "residency", "user", "extra", "responses_only")
 _told = attrgetter(*(field.name for field in fields(CompletionRequest) if field.name not in _APART))
 _embedded = attrgetter(*(field.name for field in fields(EmbeddingRequest) if field.name not in _APART))
 
@@ -31,7 +31,7 @@ _embedded = attrgetter(*(field.name for field in fields(EmbeddingRequest) if fie
 def cache_key(tenant: str, deployment: Deployment, request: CompletionRequest | EmbeddingRequest) -> str | None:
     """The key, or None for a request that has no exact form (half a surrogate pair, a number out of range).
 
-    Left out are the public name, the models to fall back to, `user`, and fields that no model sees.
+    Left out are the public name, the models to fall back to, `residency`, `user`, and fields that no model sees.
     """
     asked: tuple[Any, ...]
     if isinstance(request, EmbeddingRequest):

@@ -60,7 +60,9 @@ class RoundTrips:
         return future
 
     async def close(self) -> None:
-        """Stop; who still waits gets no answer."""
+        """Send what waits, and stop; who waits for longer than a round trip may take gets no answer."""
+        if self._sender is not None:
+            await asyncio.wait([self._sender], timeout=_PATIENCE)
         if self._sender is not None:
             await tasks.end(self._sender)
         await self._drop()
@@ -114,7 +116,7 @@ class RoundTrips:
             commands = [*(("SCRIPT", "LOAD", text) for text in self._scripts), *commands]
             return (await self._exchange(commands))[len(self._scripts) :]
         connection = self._connection
-        packed = b"".join([pack_command(command) for command in commands])
+        packed = b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]  # its stub: one word
         await connection.send_packed_command(packed, check_health=False)
         answers: list[Any] = []
         for _ in commands:

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 
 from penstock.catalogue import Quirks, WireFormat, bedrock_url, quirks_of
 from penstock.configuration.policies import CacheConfig, GuardConfig
-from penstock.configuration.routes import NO_LOGPROBS, AcceptConfig, RouteConfig
+from penstock.configuration.routes import RouteConfig, check_routes
 from penstock.configuration.section import Amount, Positive, Seconds, Section
 from penstock.configuration.webhooks import WebhooksConfig
 
@@ -161,6 +161,10 @@ class Price(Section):
     cache_write: Amount | None = None
 
 
+Modality = Literal["text", "image", "document"]
+Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+
+
 class ModelConfig(Section):
     """A public model name: the provider that serves it and what it is called there."""
 
@@ -172,6 +176,13 @@ class ModelConfig(Section):
     context: Positive | None = None
     max_output: Positive | None = None
     quality: Amount | None = None
+    #: what it takes beside text; left out: nothing is known, and nothing is refused
+    modalities: frozenset[Modality] | None = None
+    tools: bool = True
+    #: the only tenants that may use it (left out: all)
+    tenants: frozenset[str] | None = None
+    #: the tag of where it computes, such as `eu`, for requests whose data must stay there
+    residency: Tag | None = None
     limits: Limits | None = None
     #: `auto`: prompts are marked to be kept where the vendor wants marks and it pays; `key`: those with one beginning
     #: are sent under one `prompt_cache_key` (`penstock/cache/prefix.py`)
@@ -205,9 +216,13 @@ class TierConfig(Section):
 
 
 class TenantConfig(Section):
-    """One tenant, whatever the tier of its keys: its share where several want the same quota."""
+    """One tenant, whatever the tier of its keys: its share where several want the same quota (left out: its tier's).
 
-    weight: Annotated[float, Field(gt=0)]
+    With a `residency` its requests go to models of that tag only.
+    """
+
+    weight: Annotated[float | None, Field(gt=0)] = None
+    residency: Tag | None = None
 
 
 #: tiers that are there without being configured; the limits are those of the source design
@@ -333,8 +348,9 @@ class Config(Section):
 
     def weight_of(self, tenant_id: str, tier: str) -> float:
         """A tenant's share of a quota that several want: its own weight, else its tier's, else 1."""
-        if tenant_id in self.tenants:
-            return self.tenants[tenant_id].weight
+        own = self.tenants[tenant_id].weight if tenant_id in self.tenants else None
+        if own is not None:
+            return own
         return self.tiers[tier].weight if tier in self.tiers else 1.0
 
     @model_validator(mode="after")
@@ -353,23 +369,8 @@ class Config(Section):
         for index, key in enumerate(self.keys):
             if key.tier not in self.tiers:
                 raise ValueError(f"keys[{index}].tier: there is no tier `{key.tier}`")
-        for name, route in self.routes.items():
-            self._check_route(name, route)
+        check_routes(self.routes, {name: self.providers[m.provider].wire_format for name, m in self.models.items()})
         return self
-
-    def _check_route(self, name: str, route: RouteConfig) -> None:
-        if name in self.models:
-            raise ValueError(f"routes.{name}: a model has this name already")
-        if route.strategy != "escalation" and (route.max_cost is not None or route.accept != AcceptConfig()):
-            raise ValueError(f"routes.{name}: `accept` and `max_cost` belong to `strategy: escalation`")
-        for index, step in enumerate(route.steps):
-            if step not in self.models:
-                raise ValueError(f"routes.{name}.steps[{index}]: there is no model `{step}`")
-            wire_format = self.providers[self.models[step].provider].wire_format
-            if route.accept.min_probability and index < len(route.steps) - 1 and wire_format in NO_LOGPROBS:
-                raise ValueError(
-                    f"routes.{name}.accept.min_probability: the provider of `{step}` tells no token probabilities"
-                )
 
     @model_validator(mode="after")
     def _models_of_rules(self) -> "Config":

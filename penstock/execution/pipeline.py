@@ -24,6 +24,7 @@ from penstock.execution.call import Asked, Caller, Deferred, Emit, Interrupted, 
 from penstock.execution.guarded import guarded, replay
 from penstock.execution.prompts import complete_each
 from penstock.execution.record import CallRecord
+from penstock.execution.stages import escalation_of, may_serve
 from penstock.execution.tally import Tally
 from penstock.guard.findings import Finding
 from penstock.guard.masks import Mask
@@ -104,11 +105,12 @@ class Pipeline:
             body = loads(job.body)
             wish = take_wish(body)
             work = _Work(job, registry.get(job.dialect).parse(body), wish, record, emit)
-            escalation = self._escalations.get(job.model)
+            route, onward = escalation_of(job)
+            escalation = self._escalations.get(route) if route is not None else None
             if escalation is None or isinstance(work.request, EmbeddingRequest):
                 outcome = await self._answer(work)
             else:
-                outcome = await self._escalated(escalation, work, work.request)
+                outcome = await self._escalated(escalation, work, work.request, onward)
         except (Deferred, Hop, Interrupted):
             raise
         except Unavailable as error:
@@ -144,11 +146,18 @@ class Pipeline:
                 if amount:
                     self._tally.add(name, deployment.name, job.tenant_id, amount=float(amount))
 
+    def _elsewhere(self, job: ClaimedJob) -> Exception:
+        """Where a job goes that its deployment may not serve."""
+        left = [name for name in job.fallback or () if self._deployments.get(name) is not None]
+        return Hop(left[0], left[1:]) if left else ModelNotFound(job.model)
+
     async def _answer(self, work: _Work) -> Outcome:
         job, record = work.job, work.record
         deployment = self._deployments.get(job.deployment)
         if deployment is None:
             raise ModelNotFound(job.model)
+        if not may_serve(job):
+            raise self._elsewhere(job)
         screened = await self._screen(job, work.request)
         request = screened.request
         require_fit(request, deployment.context, param=registry.get(job.dialect).prompt)
@@ -170,10 +179,12 @@ class Pipeline:
         except NextDeployment as failed:
             raise self.next_hop(job, failed.error) from failed
 
-    async def _escalated(self, escalation: Escalation, work: _Work, request: CompletionRequest) -> Outcome:
+    async def _escalated(
+        self, escalation: Escalation, work: _Work, request: CompletionRequest, named: list[str]
+    ) -> Outcome:
         """The answer of a route's step, if it is accepted. It is streamed only then, so that none is taken back."""
         job, record = work.job, work.record
-        onward = [name for name in job.fallback or () if self._deployments.get(name) is not None]
+        onward = [name for name in named if self._deployments.get(name) is not None]
         asked = escalation.asking(request) if onward else request
         try:
             outcome = await self._answer(replace(work, request=asked, emit=None if onward else work.emit))
@@ -189,7 +200,8 @@ class Pipeline:
             )
             if not step.accepted:
                 chosen = next((name for name in onward if not self._caller.shut_for(name)), onward[0])
-                raise Hop(chosen, onward[onward.index(chosen) + 1 :], step)
+                left = list(job.fallback or ())
+                raise Hop(chosen, left[left.index(chosen) + 1 :], step)
             result = escalation.as_asked(request, outcome.result)
             routing = escalation.explain([*record.earlier, step])
         if work.emit is not None and not record.emitted:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from penstock.completion import CompletionResult, EmbeddingResult, ToolCall, Usage
 from penstock.guard.findings import Finding
@@ -15,7 +16,8 @@ class CompletionResponse:
 
     `model` is the configured model that answered; `cost` is in US dollars, None where no price is known; `attempts` are
     the upstream calls, failed ones included; `findings` are the guard's. `cached` is what the cache came to (`hit`,
-    `coalesced`, `miss`), None where it was not asked.
+    `coalesced`, `miss`), None where it was not asked. `routing` says how a route chose, None where a model was named:
+    its policy, reason and order, and what was out and why.
     """
 
     model: str
@@ -24,6 +26,7 @@ class CompletionResponse:
     attempts: tuple[Attempt, ...]
     findings: tuple[Finding, ...] = ()
     cached: str | None = None
+    routing: dict[str, Any] | None = None
 
     @property
     def text(self) -> str:

@@ -8,6 +8,9 @@ Source: P. Goyal, H. Vin, H. Cheng, "Start-time Fair Queueing", SIGCOMM 1996.
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 #: jobs a flow may send at one turn; small enough that a handful of jobs never waits for a long slice
 QUANTUM = 5
@@ -79,6 +82,12 @@ class Turns:
                 del self._times[flow_id]
                 drawn.append(flow_id)
         return drawn
+
+
+def turned(lines: Sequence[Item], rounds: int) -> list[Item]:
+    """The same ones, beginning with another each round."""
+    start = rounds % len(lines) if lines else 0
+    return [*lines[start:], *lines[:start]]
 
 
 def rejoin(virtual_time: float, clock: float) -> float:

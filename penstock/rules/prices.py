@@ -18,6 +18,8 @@ from penstock.completion.usage import Usage
 from penstock.configuration import Price
 
 _MILLION = Decimal(1_000_000)
+#: tokens of a call that no list charges by its length
+_FEW = 1000
 #: a list price is looked up anew after so many seconds: some change by the hour
 _LOOK_UP_SECONDS = 600
 
@@ -56,6 +58,20 @@ def cost(
     if full is None or not discount:
         return full
     return full * (1 - Decimal(str(discount)))
+
+
+def per_million(
+    price: Price | None, upstream_model: str, base_url: str, *, discount: float = 0.0
+) -> tuple[float, float] | None:
+    """US dollars per million tokens of input and of output, None when no price is known.
+
+    Of a list whose price depends on the length of the prompt, the one of short prompts.
+    """
+    input_cost = cost(Usage(_FEW, 0), price, upstream_model, base_url, discount=discount)
+    output_cost = cost(Usage(0, _FEW), price, upstream_model, base_url, discount=discount)
+    if input_cost is None or output_cost is None:
+        return None
+    return float(input_cost * _MILLION / _FEW), float(output_cost * _MILLION / _FEW)
 
 
 def of_kept_prompts(

@@ -143,7 +143,10 @@ async def clocks(database: Database) -> dict[tuple[str, str], float]:
 
 
 async def take(connection: Connection, deployment: str, flows: Sequence[Flow], counts: Sequence[int]) -> list[Taken]:
-    """Move up to `counts[i]` jobs of `flows[i]` from pending to queued, by priority, then age.
+    """Move up to `counts[i]` jobs of `flows[i]` from pending to queued at a deployment, by priority, then age.
+
+    Where their pool is a route, another deployment may have been thought of before: that one is then what a job falls
+    back to first.
 
     The index is entered at the flow's cursor: without it the dead entries of jobs taken before make the same
     statement 20 times slower once an old snapshot keeps vacuum away. Joined back by an array of ids, because the
@@ -162,7 +165,9 @@ async def take(connection: Connection, deployment: str, flows: Sequence[Flow], c
                 ORDER BY j.priority, j.id LIMIT w.count FOR UPDATE SKIP LOCKED
             ) p
         )
-        UPDATE jobs SET state = 'queued', queued_at = now(), deployment = %(deployment)s
+        UPDATE jobs SET state = 'queued', queued_at = now(), deployment = %(deployment)s,
+            fallback = CASE WHEN deployment = %(deployment)s THEN fallback
+                            ELSE array_remove(array_prepend(deployment, fallback), %(deployment)s) END
         WHERE id = ANY(ARRAY(SELECT id FROM picked)) RETURNING id, flow_id, priority, tokens
         """,
         {

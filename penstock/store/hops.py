@@ -12,6 +12,9 @@ from penstock.completion.usage import Usage
 from penstock.store import flows
 from penstock.store.database import Database
 
+#: jobs that are looked at to see how often routes go on
+_NEWEST = 20_000
+
 
 async def hop(
     database: Database,
@@ -91,6 +94,30 @@ async def steps_of(database: Database, job_ids: Sequence[UUID]) -> dict[UUID, li
     found: dict[UUID, list[RouteStep]] = {}
     for row in rows:
         found.setdefault(row["job_id"], []).append(_step(row))
+    return found
+
+
+async def went_on(database: Database, tenant_id: str, routes: Sequence[str]) -> dict[str, list[int]]:
+    """By escalating route: how many of a tenant's latest answered jobs were asked a first, a second, … step.
+
+    Only the newest jobs of all tenants are looked at, so that it costs the same however many there are.
+    """
+    rows = await database.fetch(
+        """
+        SELECT model, route_step, count(*)::int AS jobs FROM (
+            SELECT model, route_step, tenant_id, state FROM jobs ORDER BY id DESC LIMIT %(newest)s
+        ) latest
+        WHERE tenant_id = %(tenant_id)s AND model = ANY(%(routes)s) AND state = 'succeeded'
+        GROUP BY model, route_step
+        """,
+        {"tenant_id": tenant_id, "routes": list(routes), "newest": _NEWEST},
+    )
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        asked = found.setdefault(row["model"], [])
+        asked.extend([0] * (row["route_step"] + 1 - len(asked)))
+        for step in range(row["route_step"] + 1):
+            asked[step] += row["jobs"]
     return found
 
 

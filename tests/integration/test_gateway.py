@@ -209,6 +209,23 @@ async def test_auto_and_what_cannot_be_asked(urls: tuple[str, str]) -> None:
         assert (await gateway.complete(ask("[[echo: well]]"))).model == "sound"
 
 
+async def test_routes_choose_and_say_why(urls: tuple[str, str]) -> None:
+    routes = {
+        "auto": {"strategy": "cost", "steps": ["sound", "fast"]},
+        "quick": {"strategy": "latency", "steps": ["sound", "fast"], "explore": 0},
+    }
+    async with LLMGateway(config(urls, routes=routes)) as gateway:
+        answer = await gateway.complete(ask("[[echo: well]]"))
+        assert answer.model == "fast"
+        assert answer.routing is not None
+        assert "fast is cheapest" in answer.routing["reason"]
+        assert (await gateway.complete(ask("[[echo: well]]"), model="fast")).routing is None
+        for model in ("fast", "sound"):
+            delay = "[[delay: 300]]" if model == "sound" else ""
+            await gateway.complete(ask(f"{delay}[[tokens: 5]]"), model=model)
+        assert (await gateway.complete(ask("[[tokens: 5]]"), model="quick", max_tokens=5)).model == "fast"
+
+
 def test_the_example_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [str(EXAMPLE)])
     runpy.run_path(str(EXAMPLE), run_name="__main__")

@@ -17,6 +17,7 @@ from penstock.configuration import BatchesConfig, Config
 from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
+from penstock.routing.router import Router
 from penstock.store import backlog, batches, files, jobs, open_lines, tenants
 from penstock.store.batches import Batch
 from penstock.store.database import Database
@@ -72,7 +73,7 @@ async def again(database: Database, batch: Batch) -> Batch:
 
 @pytest.fixture
 def ingest(database: Database, redis: Redis) -> Ingest:
-    return Ingest(database, redis, Deployments(CONFIG), CONFIG)
+    return Ingest(database, redis, Router(CONFIG, Deployments(CONFIG)))
 
 
 @pytest.fixture
@@ -207,7 +208,7 @@ def embeds(custom_id: str, texts: Any, model: str = "m") -> bytes:
 async def test_a_batch_of_embeddings_holds_so_many_inputs_together(database: Database, redis: Redis):
     """Texts and lists of tokens count one by one, a text or a list of tokens alone as one."""
     limited = CONFIG.model_copy(update={"batches": BatchesConfig(max_embedding_inputs=6)})
-    ingest = Ingest(database, redis, Deployments(limited), limited)
+    ingest = Ingest(database, redis, Router(limited, Deployments(limited)))
     rows = [embeds("a", ["x", "y"]), embeds("b", "x"), embeds("c", [1, 2, 3, 4]), embeds("d", [[1, 2], [3]])]
     good = await submitted(database, b"\n".join(rows), "/v1/embeddings")
     await ingest.run(good.id)
@@ -223,7 +224,7 @@ async def test_a_batch_of_embeddings_holds_so_many_inputs_together(database: Dat
 async def test_a_batch_of_several_models_has_none(database: Database, redis: Redis):
     both = CONFIG.model_copy(update={"models": CONFIG.models | {"n": CONFIG.models["m"]}})
     batch = await submitted(database, request("a") + b"\n" + request("b").replace(b'"m"', b'"n"'))
-    await Ingest(database, redis, Deployments(both), both).run(batch.id)
+    await Ingest(database, redis, Router(both, Deployments(both))).run(batch.id)
     found = await again(database, batch)
     assert (found.status, found.model) == ("in_progress", None)
 

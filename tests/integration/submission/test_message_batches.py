@@ -15,6 +15,7 @@ from penstock.errors import InvalidRequest, NotFound
 from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
+from penstock.routing.router import Router
 from penstock.store import batches, files, jobs, message_batches, retention, stops, tenants
 from penstock.store.batches import Batch
 from penstock.store.database import Database
@@ -52,7 +53,7 @@ async def tenant(database: Database) -> str:
 def reader(database: Database, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Ingest:
     """Reads three lines a transaction."""
     monkeypatch.setattr(ingest, "PAGE", 3)
-    return Ingest(database, redis, Deployments(CONFIG), CONFIG)
+    return Ingest(database, redis, Router(CONFIG, Deployments(CONFIG)))
 
 
 async def reload(database: Database, batch: Batch) -> Batch:

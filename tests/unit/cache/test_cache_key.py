@@ -43,7 +43,7 @@ CONFIG = Config.model_validate(
 )
 DEPLOYMENTS = Deployments(CONFIG)
 #: what changes no answer, and so is no part of the key
-UNSEEN = {"model", "fallback", "user"}
+UNSEEN = {"residency", "model", "fallback", "user"}
 
 WORD = st.text(alphabet='ab\u00e9"[', max_size=3)
 NUMBER = st.one_of(st.none(), st.sampled_from([0, 0.5, 1, 2]))

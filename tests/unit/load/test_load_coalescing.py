@@ -16,6 +16,12 @@ def test_what_was_under_way_in_the_worker_that_died_is_excused():
     assert explain(calls, DEATH) == Repeats(2, 0, [])
 
 
+def test_a_request_that_the_provider_read_after_the_death_was_sent_before_it():
+    assert explain([call("a", 100.5, None), call("a", 105, 106, 9)], DEATH) == Repeats(1, 0, [])
+    assert explain([call("a", 100.5, 101), call("a", 108, 109, 9)], DEATH) == Repeats(1, 0, [])
+    assert explain([call("a", 106, 107), call("a", 108, 109, 9)], DEATH).unexplained == ["a"]
+
+
 def test_an_answer_of_its_last_moment_may_not_have_been_kept():
     assert explain([call("a", 99, 99.875), call("a", 105, 106, 9)], DEATH) == Repeats(0, 1, [], oldest=0.125)
     assert explain([call("a", 90, 91), call("a", 105, 106, 9)], DEATH) == Repeats(0, 0, ["a"])
