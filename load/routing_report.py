@@ -1,6 +1,7 @@
 """What a routing bench found: a table on the terminal, rows for JSON, and cost-quality curves as drawings."""
 
 from collections import defaultdict
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from load.routing_engine import Replay
 from load.routing_measure import Measured
 from penstock.routing.calibration import Goal
 from penstock.routing.curve import Curve
@@ -29,6 +31,29 @@ def show(found: list[Measured], goal: Goal) -> None:
         table.add_row(*_cells(measured))
     Console(width=200).print(table)
     Console(width=200).print(f"agreement, all pairs: {_together(found)}")
+
+
+def show_replays(replays: list[Replay]) -> None:
+    """What the engine did beside what was computed, and the first differences."""
+    if not replays:
+        return
+    table = Table(title="The same through `penstock up`, recorded answers replayed over HTTP")
+    for name in ("pair", "accept", "n", "strong calls", "US dollars paid", "computed", "decisions and costs"):
+        table.add_column(name, overflow="fold")
+    for one in replays:
+        equal = "equal" if not one.differences else f"{len(one.differences)} differ"
+        paid, computed = f"{one.cost:.6f}", f"{one.cost_computed:.6f}"
+        table.add_row(one.pair, one.accept, str(one.questions), str(one.strong_calls), paid, computed, equal)
+    console = Console(width=200)
+    console.print(table)
+    for one in replays:
+        for difference in one.differences[:3]:
+            console.print(f"{one.pair}: {difference}")
+
+
+def replay_row(one: Replay) -> dict[str, Any]:
+    """As JSON holds it."""
+    return {**asdict(one), "policy": "replayed through the engine", "equal": not one.differences}
 
 
 def row(measured: Measured) -> dict[str, Any]:

@@ -72,9 +72,9 @@ def _object(line: bytes, number: int) -> dict[str, Any]:
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
         row = None
-    if not isinstance(row, dict):
-        raise ValueError(f"recorded: line {number} is not a JSON object")
-    return row
+    if isinstance(row, dict):
+        return row
+    raise ValueError(f"recorded: line {number} is not a JSON object")
 
 
 def _read(row: dict[str, Any], number: int) -> tuple[tuple[str, str], Recording]:

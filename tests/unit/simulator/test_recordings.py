@@ -49,7 +49,7 @@ def test_a_line_that_is_wrong_is_named(change: dict[str, Any], what: str) -> Non
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="recorded: .*gone.jsonl cannot be read"):
+    with pytest.raises(ValueError, match=r"recorded: .*gone\.jsonl cannot be read"):
         Recordings.read(tmp_path / "gone.jsonl")
     (tmp_path / "cut.gz").write_bytes(gzip.compress(orjson.dumps(ROW))[:-9])
     with pytest.raises(ValueError, match="cannot be read"):
