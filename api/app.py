@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 
 from api import errors, models
-from api.admin import breakers, health, keys, metrics, tenants
+from api.admin import breakers, cache, health, keys, metrics, savings, tenants
 from api.admin import routes as admin
 from api.anthropic import batches as message_batches
 from api.anthropic import messages
 from api.auth import Keys
+from api.jobs import cache as own_cache
+from api.jobs import rehearsals
 from api.jobs import routes as jobs
 from api.openai import batch_results, batches, chat, completions, embeddings, files, responses, uploads
 from api.paths import TrailingSlash
@@ -37,8 +39,9 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (
         chat.router, completions.router, embeddings.router, responses.router, files.router, uploads.router,
         batches.router, batch_results.router, message_batches.router, messages.router, models.router, jobs.router,
-        keys.router, tenants.router, admin.router, breakers.router, metrics.router, endpoints.router,
-        deliveries.router, callbacks.router, health.router, schema.router,
+        rehearsals.router, own_cache.router, cache.router, keys.router, tenants.router, admin.router, breakers.router,
+        savings.router, metrics.router, endpoints.router, deliveries.router, callbacks.router, health.router,
+        schema.router,
     ):  # fmt: skip
         app.include_router(router)
     errors.add_handlers(app)

@@ -7,7 +7,7 @@ from fastapi import Request
 from starlette.types import Message
 
 from api.services import Services
-from penstock.cache.policy import FIELD
+from penstock.cache.policy import FIELD, TAGS_FIELD
 from penstock.completion.encoding import check_depth, loads
 from penstock.errors import InvalidRequest, PayloadTooLarge
 
@@ -45,10 +45,13 @@ async def json_object(request: Request, *, may_be_empty: bool = False) -> dict[s
 
 
 async def completion_body(request: Request) -> dict[str, Any]:
-    """As `json_object`, for a request to a model: the header `x-penstock-cache` becomes a field of it, to be stored."""
+    """As `json_object`, for a request to a model: headers about the cache become fields of it, to be stored."""
     body = await json_object(request)
-    wish = request.headers.get("x-penstock-cache")
-    return body if wish is None else {**body, FIELD: wish}
+    for field, name in ((FIELD, "x-penstock-cache"), (TAGS_FIELD, "x-penstock-cache-tags")):
+        value = request.headers.get(name)
+        if value is not None:
+            body[field] = value
+    return body
 
 
 def check_declared_length(request: Request, most: int) -> None:

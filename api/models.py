@@ -15,18 +15,18 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 
 @router.get("")
 async def list_models(request: Request) -> Response:
-    """Every configured model, and every route."""
-    await authenticate(request)
+    """Every model and every route that the tenant may use."""
+    tenant = (await authenticate(request)).tenant_id
     services: Services = request.app.state.services
     if speaks_anthropic(request.scope):
-        return json_reply(anthropic.page(services.deployments, request))
-    return json_reply(openai.whole_list(services.deployments))
+        return json_reply(anthropic.page(services.deployments, tenant, request))
+    return json_reply(openai.whole_list(services.deployments, tenant))
 
 
 @router.get("/{model:path}")
 async def retrieve(request: Request, model: str) -> Response:
     """One model; its name may contain slashes."""
-    await authenticate(request)
+    tenant = (await authenticate(request)).tenant_id
     services: Services = request.app.state.services
     show = anthropic.show if speaks_anthropic(request.scope) else openai.show
-    return json_reply(show(services.deployments, model))
+    return json_reply(show(services.deployments, model, tenant))

@@ -15,6 +15,8 @@ from penstock.limits.quota import Quota
 from penstock.limits.truth import SpentBy
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis, connect
+from penstock.routing.router import Router
+from penstock.routing.speeds import Speeds
 from penstock.settings import Settings
 from penstock.store import tenants
 from penstock.store.database import POOL_SIZE, Database
@@ -38,6 +40,7 @@ class Services:
     reader: StreamReader
     doorbell: Doorbell
     deployments: Deployments
+    router: Router
     submission: Submission
     quota: Quota
     breakers: Breakers
@@ -65,6 +68,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     reader = StreamReader(connect(settings.redis_url, size=4))
     doorbell = Doorbell(broker.make_app(settings.broker_url, list(config.providers)))
     deployments = Deployments(config)
+    router = Router(config, deployments, Speeds(redis))
     quota = Quota(redis, SpentBy(database, deployments.upstreams()))
     listening = tasks.essential(reader.run())
     tiers = {DEFAULT_TENANT: "unlimited", **{key.tenant: key.tier for key in config.keys}}
@@ -77,7 +81,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             reader=reader,
             doorbell=doorbell,
             deployments=deployments,
-            submission=Submission(database, redis, doorbell, deployments),
+            router=router,
+            submission=Submission(database, redis, doorbell, router),
             quota=quota,
             breakers=Breakers(redis, quota, config),
             webhooks=ManagedWebhooks(database, config.webhooks, SecretKeys(settings.secret_keys)),

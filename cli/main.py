@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import calibrate, keys, roles, up, user
+from cli import caches, calibrate, keys, roles, routing, savings, up, user
 from cli.demo.run import demo
 from penstock.startup import run_role
 
@@ -17,9 +17,11 @@ app = typer.Typer(
 app.command()(up.up)
 for role in (roles.api, roles.worker, roles.dispatcher, roles.flower, roles.migrate, roles.simulate):
     app.command()(role)
-for command in (user.submit, user.watch, user.results, user.cancel):
+for command in (user.submit, user.watch, user.results, user.cancel, routing.route):
     app.command()(command)
 app.add_typer(keys.app, name="keys")
+app.command()(caches.invalidate_cache)
+app.command()(savings.savings)
 app.command()(calibrate.calibrate_cache)
 app.command()(calibrate.cache_shadow)
 app.command()(demo)

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cli import live_results
 from cli.progress import TERMINAL, BatchProgress, expectation
+from cli.rehearsal import rehearse
 from penstock.errors import Conflict, InvalidRequest, PenstockError, Unavailable
 
 if TYPE_CHECKING:
@@ -40,11 +41,17 @@ def submit(
     window: Annotated[str, typer.Option(help="Hours in which it must be done; the rest then expires.")] = "24h",
     priority: Annotated[int, typer.Option(help="Its place among your own work: the lowest goes first.")] = 0,
     watch_it: Annotated[bool, typer.Option("--watch", help="Stay and show the progress.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Submit nothing: say what each model would get, and what it would cost.")
+    ] = False,
     url: UrlOption = None,
     key: KeyOption = None,
 ) -> None:
     """Submit a file of requests as a batch; prints the batch's id, and when it is expected to be done."""
     with reached(url, key) as penstock:
+        if dry_run:
+            rehearse(penstock, file, endpoint)
+            return
         uploaded = penstock.upload(file)
         body = {"input_file_id": uploaded["id"], "endpoint": endpoint, "completion_window": window}
         batch = penstock.post("/v1/batches", body | ({"priority": priority} if priority else {}))

@@ -1,15 +1,20 @@
 """What the exact cache costs a miss and a hit: one process, an embedded Valkey, no provider.
 
 .venv/bin/python -m load.cache
+
+Of a miss a caller waits for what comes before the call and after the answer. The whole has what is done behind too,
+until every other process can find the answer. The event loop is that of the workers.
 """
 
-import asyncio
 import json
+import os
 import statistics
 import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+
+import uvloop
 
 from penstock.cache.coalesce import Flights, Found
 from penstock.cache.exact import CONNECTIONS, Entry, Memory, Shared
@@ -24,7 +29,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import servers
 
 RESULTS = Path(__file__).parent / "results"
-ROUNDS = 3000
+WARM, ROUNDS = 100, 3000
+MISS = "a miss, until it is kept for all"
 PROMPT = "Why is the sky blue? " * 100
 ANSWER = "Because of scattering. " * 60
 
@@ -35,45 +41,67 @@ async def measure(url: str) -> dict[str, dict[str, float]]:
     )
     deployment = Deployments(config).get("m")
     assert deployment
-    redis = connect(url, size=CONNECTIONS)
-    shared = Shared(redis, CacheConfig())
-    memory = Memory(10**8)
-    flights = Flights(memory, shared)
+    redis = connect(url, size=2 * CONNECTIONS, timeout=None)
+    cache = CacheConfig()
+    shared, others = Shared(redis, cache), Shared(redis, cache)
+    flights = Flights(Memory(cache.memory_bytes), shared, cache.max_entry_bytes)
     part = ResultPart("text", ANSWER)
     result = CompletionResult((part,), ((0, 0, 0), (0, len(ANSWER), 0)), ("stop",), Usage(500, 240))
-    times: dict[str, list[float]] = {"miss": [], "hit in redis": [], "hit in memory": []}
-    spent = dict.fromkeys(times, 0.0)
-    for number in range(ROUNDS):
+    taken = {name: Taken() for name in ("before the call", "after the answer", MISS, "hit in redis", "hit in memory")}
+    for number in range(-WARM, ROUNDS):
+        if number == 0:
+            taken = {name: Taken() for name in taken}
         request = CompletionRequest(
             model="m", messages=(Message("user", (Text(f"{number} {PROMPT}"),)),), temperature=0.0, max_tokens=300
         )
-        began, used = time.perf_counter(), time.process_time()
-        key = cache_key("t", deployment, request)
-        assert key
-        turn = await flights.enter(key, None)
-        assert not isinstance(turn, Found)
-        await flights.leave(turn, Entry(result, time.time(), None).to_bytes(), passing=False)
-        times["miss"].append(time.perf_counter() - began)
-        spent["miss"] += time.process_time() - used
-        for name, tier in (("hit in memory", flights), ("hit in redis", Flights(Memory(0), shared))):
-            began, used = time.perf_counter(), time.process_time()
-            key = cache_key("t", deployment, request)
-            assert key
-            assert isinstance(await tier.enter(key, None), Found)
-            times[name].append(time.perf_counter() - began)
-            spent[name] += time.process_time() - used
+        with taken[MISS]:
+            with taken["before the call"]:
+                key = cache_key("t", deployment, request)
+                assert key
+                turn = await flights.enter(key, None)
+                assert not isinstance(turn, Found)
+            with taken["after the answer"]:
+                kept = flights.leave(turn, Entry(result, time.time(), None), passing=False)
+            await kept
+        for name, tier in (("hit in memory", flights), ("hit in redis", Flights(Memory(0), others, 1))):
+            with taken[name]:
+                key = cache_key("t", deployment, request)
+                assert key
+                assert isinstance(await tier.enter(key, None), Found)
+    await shared.close()
+    await others.close()
     await redis.aclose()
-    return {name: {**quantiles(seconds), "cpu_ms": spent[name] / ROUNDS * 1e3} for name, seconds in times.items()}
+    return {name: one.figures() for name, one in taken.items()}
 
 
-def quantiles(seconds: list[float]) -> dict[str, float]:
-    cuts = statistics.quantiles(seconds, n=100)
-    return {"p50_ms": cuts[49] * 1e3, "p95_ms": cuts[94] * 1e3, "p99_ms": cuts[98] * 1e3}
+class Taken:
+    """What one part took, round by round: seconds of the clock, and of this process's CPU."""
+
+    def __init__(self) -> None:
+        self._seconds: list[float] = []
+        self._cpu = 0.0
+
+    def __enter__(self) -> None:
+        self._began, self._used = time.perf_counter(), time.process_time()
+
+    def __exit__(self, *_: object) -> None:
+        self._seconds.append(time.perf_counter() - self._began)
+        self._cpu += time.process_time() - self._used
+
+    def figures(self) -> dict[str, float]:
+        """In ms."""
+        cuts = statistics.quantiles(self._seconds, n=100)
+        return {
+            "p50_ms": cuts[49] * 1e3,
+            "p95_ms": cuts[94] * 1e3,
+            "p99_ms": cuts[98] * 1e3,
+            "cpu_ms": self._cpu / len(self._seconds) * 1e3,
+        }
 
 
 def main() -> None:
     with servers.embedded() as found:
-        result = asyncio.run(measure(found.redis))
+        result = uvloop.run(measure(found.redis))
     print("| | p50 | p95 | p99 | CPU |\n|---|---|---|---|---|")
     for name, row in result.items():
         print(f"| {name} | {' | '.join(f'{value:.2f} ms' for value in row.values())} |")
@@ -83,6 +111,7 @@ def main() -> None:
         "rounds": ROUNDS,
         "prompt_characters": len(PROMPT),
         "answer_characters": len(ANSWER),
+        "load_average": os.getloadavg()[0],
         **result,
     }
     (RESULTS / f"{date}-cache.json").write_text(json.dumps(body, indent=2) + "\n", "utf-8")

@@ -64,8 +64,7 @@ class Labelled:
 
     def stream(self, chosen: Calibration, *, gated: bool = True) -> Stream:
         """Them as a stream, compared as calibrated."""
-        turned = chosen.turn(self.vectors)
-        return Stream(self.texts, self.labels, turned, length_weight=chosen.length_weight, gated=gated)
+        return chosen.stream(self.texts, self.labels, self.vectors, gated=gated)
 
 
 def main() -> None:

@@ -24,9 +24,11 @@ from penstock.limits.quota import Quota
 from penstock.limits.truth import SpentBy
 from penstock.providers.deployments import Deployments
 from penstock.redis import connect
+from penstock.routing.router import Router
+from penstock.routing.speeds import Speeds
 from penstock.store import flows, jobs, schema, tenants, workers
 from penstock.store.database import Database
-from penstock.store.flows import Flow
+from penstock.store.flows import Flow, Turn
 from penstock.store.jobs import NewJob
 from workers.dispatcher import Dispatcher
 
@@ -173,8 +175,7 @@ async def _slice(database: Database, pool: str, flow: Flow) -> list[UUID]:
     """As the dispatcher takes one."""
     async with database.transaction() as connection:
         taken = await flows.take(connection, pool, [flow], [SLICE])
-        last = max(((job.priority, job.id) for job in taken), default=None)
-        await flows.advance(connection, [(flow, flow.virtual_time + 1.0, last, len(taken) < SLICE)])
+        await flows.advance(connection, [Turn.of(flow, SLICE, taken, 1.0)])
     return [job.id for job in taken]
 
 
@@ -195,7 +196,7 @@ async def dispatch_for(folder: Path, count: int, each: int, rounds: int, setting
             doorbell = broker.Doorbell(broker.make_app(urls.broker, list(config.providers)))
             deployments = Deployments(config)
             quota = Quota(redis, SpentBy(database, deployments.upstreams()))
-            dispatcher = Dispatcher(database, doorbell, quota, deployments, config)
+            dispatcher = Dispatcher(database, doorbell, quota, Router(config, deployments, Speeds(redis)))
             await _fill(database, pool, count, each)
             before = psutil.Process().memory_info().rss
             times, cpu, sent = [], time.process_time(), 0

@@ -38,7 +38,7 @@ class BenchFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One batch from upload to its last line; times in seconds."""
+    """One batch from upload to its last line; times in seconds, `answers` are texts by custom_id."""
 
     jobs: int
     upload: float
@@ -48,6 +48,7 @@ class Run:
     download: float
     download_cpu: dict[str, float]
     restarted: list[str]
+    answers: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ class Penstock:
         ended, after = time.perf_counter(), self.snapshot()
         if batch["status"] != "completed" or batch["request_counts"] != {"total": jobs, "completed": jobs, "failed": 0}:
             raise BenchFailed(f"the batch did not end well: {_brief(batch)}\n{self._tail()}")
-        self._check_output(batch["output_file_id"], jobs)
+        answers = self._answers(batch["output_file_id"], jobs)
         read, end = time.perf_counter(), self.snapshot()
         return Run(
             jobs=jobs,
@@ -158,6 +159,7 @@ class Penstock:
             download=read - ended,
             download_cpu=end.since(after),
             restarted=end.restarted(before),
+            answers=answers,
         )
 
     def run_rows(self, lines: bytes, rows: int, limit: float) -> Rows:
@@ -202,12 +204,14 @@ class Penstock:
         """What is told of a job."""
         return self._get(f"/v1/jobs/{job_id}")
 
-    def _check_output(self, file_id: str, jobs: int) -> None:
+    def _answers(self, file_id: str, jobs: int) -> dict[str, str]:
         content = self._http.get(f"/v1/files/{file_id}/content").raise_for_status().content
         lines = [orjson.loads(line) for line in content.splitlines()]
-        answered = {line["custom_id"] for line in lines if line["response"]["body"]["choices"][0]["message"]["content"]}
-        if len(lines) != jobs or len(answered) != jobs:
-            raise BenchFailed(f"{jobs} jobs, but the output has {len(lines)} lines for {len(answered)} custom_ids")
+        texts = {line["custom_id"]: line["response"]["body"]["choices"][0]["message"]["content"] for line in lines}
+        answers = {custom_id: text for custom_id, text in texts.items() if text}
+        if len(lines) != jobs or len(answers) != jobs:
+            raise BenchFailed(f"{jobs} jobs, but the output has {len(lines)} lines for {len(answers)} custom_ids")
+        return answers
 
     def _get(self, path: str) -> dict[str, Any]:
         return _checked(self._http.get(path))

@@ -4,6 +4,7 @@
     ├── ConfigError                what the operator wrote cannot be used
     ├── InvalidRequest  400        what the caller sent cannot be used
     │   ├── ModelNotFound  404
+    │   ├── NoModelFits            no model of the route may serve it
     │   ├── ContextTooLong
     │   └── GuardBlocked           the operator's guard does not let it pass
     ├── Unauthorized  401
@@ -38,6 +39,9 @@ adapter in `penstock/providers`), always with `raise … from`.
 """
 
 from typing import Any, ClassVar
+
+#: the route that is asked for by those who leave the choice to the configuration
+AUTO = "auto"
 
 
 class PenstockError(Exception):
@@ -79,7 +83,14 @@ class ModelNotFound(InvalidRequest):
     code = "model_not_found"
 
     def __init__(self, model: str, *, param: str = "model") -> None:
-        super().__init__(f"The model `{model}` does not exist or you do not have access to it.", param=param)
+        hint = " Define it under `routes:` in the configuration, or name a model." if model == AUTO else ""
+        super().__init__(f"The model `{model}` does not exist or you do not have access to it.{hint}", param=param)
+
+
+class NoModelFits(InvalidRequest):
+    """Raised when no model of a route may serve a request; the message says why, for each."""
+
+    code = "no_model_fits"
 
 
 class ContextTooLong(InvalidRequest):

@@ -4,8 +4,9 @@
         answer = await gateway.complete([{"role": "user", "content": "Why is the sky blue?"}], model="gpt-5-mini")
         print(answer.text, answer.cost)
 
-Limits, breakers, retries, fallback and the guard are those of the configuration. They are this process's own, unless a
-Redis is given that others share. Nothing is durable: that is what the service is for.
+Limits, breakers, retries, fallback, the guard and the exact cache are those of the configuration. The cache is this
+process's own, and so are the limits unless a Redis is given that others share. Nothing is durable: that is what the
+service is for.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, overload
 
+from penstock.cache.policy import FIELD, Wish, policy, read_wish
 from penstock.completion import (
     CompletionRequest,
     CompletionResult,
@@ -24,24 +26,26 @@ from penstock.completion import (
     EmbeddingResult,
     PartDelta,
     PartStarted,
-    ToolCall,
-    Usage,
 )
 from penstock.completion.encoding import dumps
 from penstock.configuration import Config
 from penstock.dialects import openai_chat, openai_embeddings
-from penstock.errors import InvalidRequest, ProviderStreamBroken
+from penstock.errors import AUTO, InvalidRequest, ProviderStreamBroken
+from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Answer, Asked, Caller, Emit, Interrupted, NextDeployment, Order
 from penstock.execution.guarded import guarded
-from penstock.execution.record import CallRecord
+from penstock.execution.record import HITS, CallRecord
+from penstock.execution.response import CompletionResponse, EmbeddingResponse
 from penstock.guard.findings import Finding
 from penstock.guard.pipeline import Guard, Screened
 from penstock.ids import new_id
 from penstock.limits.buckets import DeploymentLimits, Scope
 from penstock.limits.quota import Quota
-from penstock.providers.deployments import Deployment, Deployments, Plan
+from penstock.providers.deployments import Deployment, Deployments
 from penstock.providers.registry import make_providers
 from penstock.redis import Redis, connect
+from penstock.routing.router import Router, explained
+from penstock.routing.speeds import Speeds
 from penstock.rules import prices
 from penstock.rules.context import require_fit, within_limits
 from penstock.rules.estimates import Calibration
@@ -49,65 +53,10 @@ from penstock.settings import load_config, parse_config
 from penstock.store.attempts import Spent
 from penstock.store.finish import Attempt
 
-AUTO = "auto"
-#: the tenant for which the guard's rules are read: a library has no keys
+__all__ = ["CompletionResponse", "CompletionStream", "EmbeddingResponse", "LLMGateway"]
+
+#: the tenant for which the rules of guard and cache are read: a library has no keys
 DEFAULT_TENANT = "default"
-
-
-@dataclass(frozen=True, slots=True)
-class CompletionResponse:
-    """One answer, and what it took.
-
-    `model` is the configured model that answered; `cost` is in US dollars, None where no price is known; `attempts` are
-    the upstream calls, failed ones included; `findings` are the guard's.
-    """
-
-    model: str
-    result: CompletionResult
-    cost: Decimal | None
-    attempts: tuple[Attempt, ...]
-    findings: tuple[Finding, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """The text of the first choice."""
-        return self.result.text
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens as the provider counted them."""
-        return self.result.usage
-
-    @property
-    def finish_reason(self) -> str | None:
-        """Why the first choice ended."""
-        return self.result.finish_reasons[0] if self.result.finish_reasons else None
-
-    @property
-    def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The tools that the first choice asks for."""
-        parts = (part for part in self.result.parts if part.kind == "tool_call" and part.choice == 0)
-        return tuple(ToolCall(part.id or "", part.name or "", part.text, part.signature) for part in parts)
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddingResponse:
-    """Vectors, one for each input in the inputs' order, and what they took; see `CompletionResponse`."""
-
-    model: str
-    result: EmbeddingResult
-    cost: Decimal | None
-    attempts: tuple[Attempt, ...]
-
-    @property
-    def vectors(self) -> tuple[Sequence[float], ...]:
-        """The vectors."""
-        return self.result.vectors
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens as the provider counted them."""
-        return self.result.usage
 
 
 class CompletionStream:
@@ -162,11 +111,18 @@ class _Running(Generic[Asked]):
 
     request: Asked
     prompt: str
+    wish: Wish
     size: int
     left: list[str]
     fallback_on: frozenset[str]
+    routing: dict[str, Any] | None
     attempts: list[Attempt] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    cached: str | None = None
+
+    @property
+    def cost(self) -> Decimal | None:
+        return Decimal(0) if self.cached in HITS and not self.attempts else prices.together(self.attempts)
 
 
 class LLMGateway:
@@ -191,7 +147,10 @@ class LLMGateway:
         self._quota = Quota(self._redis, _nothing_spent)
         limits = {name: DeploymentLimits.of(self._config, name) for name in self._config.models}
         policies = {True: self._config.retries.interactive, False: self._config.retries.bulk}
-        self._caller = Caller(self._providers, limits, self._quota, Calibration(), policies)
+        self._speeds = Speeds(self._redis)
+        self._router = Router(self._config, self._deployments, self._speeds)
+        self._caller = Caller(self._providers, limits, self._quota, Calibration(), policies, self._speeds)
+        self._answers = CachedCaller(self._caller, self._caller, None, self._config.cache, _uncounted)
         self._guard = Guard(self._config.guard)
 
     @classmethod
@@ -213,6 +172,7 @@ class LLMGateway:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._answers.close()
         await self._guard.close()
         await self._quota.close()
         for provider in self._providers.values():
@@ -260,14 +220,16 @@ class LLMGateway:
             fallback: models to ask, in this order, when that one fails.
             stream: whether to get the answer as it is made.
             max_tokens: the most tokens of the answer; None leaves that to the model.
-            options: any other field of a chat completion: `temperature`, `tools`, `response_format`, …
+            options: any other field of a chat completion: `temperature`, `tools`, `response_format`, …; and
+                `penstock_cache`, what is wanted of the cache (docs/caching.md).
 
         Raises:
             InvalidRequest: a field cannot be used, or the guard blocks the request; `param` names the field.
             PenstockError: why the last deployment failed. A stream raises it when it is read.
         """
+        wish = read_wish(options.pop(FIELD, None))
         body = self._body(model, fallback, {**options, "messages": list(messages), "max_tokens": max_tokens})
-        running = self._plan(openai_chat.parse(body), body, "messages")
+        running = await self._plan(openai_chat.parse(body), body, "messages", wish)
         if not stream:
             return await self._complete(running, None)
         events: asyncio.Queue[_Event] = asyncio.Queue()
@@ -295,29 +257,35 @@ class LLMGateway:
             PenstockError: why the last deployment failed.
         """
         told = inputs if isinstance(inputs, str) else list(inputs)
+        wish = read_wish(options.pop(FIELD, None))
         body = self._body(model, fallback, {**options, "input": told})
-        running = self._plan(openai_embeddings.parse(body), body, "input")
+        running = await self._plan(openai_embeddings.parse(body), body, "input", wish)
         await self._screen(running)
 
         async def ask(order: Order[EmbeddingRequest], record: CallRecord) -> EmbeddingResult:
-            return await self._caller.embed(order, record)
+            return await self._answers.embed(order, record)
 
         name, result = await self._run(running, ask)
-        return EmbeddingResponse(name, result, prices.together(running.attempts), tuple(running.attempts))
+        return EmbeddingResponse(name, result, running.cost, tuple(running.attempts), running.cached)
 
     def _body(self, model: str, fallback: Sequence[str] | None, fields: Mapping[str, Any]) -> dict[str, Any]:
         name = self._auto() if model == AUTO and AUTO not in self._deployments else model
         return {**fields, "model": name} | ({"fallback": list(fallback)} if fallback is not None else {})
 
-    def _plan(self, request: Asked, body: Mapping[str, Any], prompt: str) -> _Running[Asked]:
-        plan: Plan = self._deployments.plan(request.model, request.fallback)
-        left = [plan.deployment.name, *plan.fallback]
-        return _Running(request, prompt, len(dumps(body)), left, self._deployments.fallback_on(request.model))
+    async def _plan(self, request: Asked, body: Mapping[str, Any], prompt: str, wish: Wish) -> _Running[Asked]:
+        await self._speeds.flush()
+        routed = await self._router.route(request, DEFAULT_TENANT, prompt=prompt)
+        told = explained(routed.decision) if routed.decision is not None else None
+        reasons = self._deployments.fallback_on(request.model)
+        return _Running(request, prompt, wish, len(dumps(body)), list(routed.order), reasons, told)
 
     def _auto(self) -> str:
         names = [deployment.name for deployment in self._deployments]
         if len(names) != 1:
-            raise InvalidRequest(f"There is no route `{AUTO}`: name one of {', '.join(names)}.", param="model")
+            raise InvalidRequest(
+                f"There is no route `{AUTO}`: define one under `routes:`, or name one of {', '.join(names)}.",
+                param="model",
+            )
         return names[0]
 
     async def _complete(self, running: _Running[CompletionRequest], emit: Emit | None) -> CompletionResponse:
@@ -326,11 +294,13 @@ class LLMGateway:
         async def ask(order: Order[CompletionRequest], record: CallRecord) -> CompletionResult:
             context, most = order.deployment.context, order.deployment.max_output
             order = replace(order, request=within_limits(order.request, context, most), mask=screened.mask)
-            return await guarded(partial(self._caller.complete, order, record), screened, record, emit)
+            return await guarded(partial(self._answers.complete, order, record), screened, record, emit)
 
         name, result = await self._run(running, ask)
-        cost = prices.together(running.attempts)
-        return CompletionResponse(name, result, cost, tuple(running.attempts), tuple(running.findings))
+        findings = tuple(running.findings)
+        return CompletionResponse(
+            name, result, running.cost, tuple(running.attempts), findings, running.cached, running.routing
+        )
 
     async def _screen(self, running: _Running[Any]) -> Screened:
         """What the guard lets pass of a request, which takes its place."""
@@ -373,13 +343,28 @@ class LLMGateway:
             size=running.size,
             interactive=True,
             fallback_on=running.fallback_on if running.left else frozenset(),
+            tenant=DEFAULT_TENANT,
+            cache=policy(
+                self._config.cache,
+                tenant=DEFAULT_TENANT,
+                model=running.request.model,
+                temperature=getattr(running.request, "temperature", 0.0),  # vectors are the same every time
+                wish=running.wish,
+            ),
         )
         try:
-            return await ask(order, record)
+            result = await ask(order, record)
+            await record.kept()
+            return result
         finally:
             running.attempts += record.attempts
+            running.cached = record.cached
 
 
 async def _nothing_spent(scope: Scope, seconds: float) -> Spent:  # noqa: ARG001
     """A process that begins has sent nothing; what others sent, the provider's own headers say."""
     return Spent()
+
+
+def _uncounted(*_: str, amount: float = 1) -> None:
+    """A library has no `/metrics`; each answer says itself what the cache came to."""

@@ -102,7 +102,8 @@ def _answer(question: Question, mean_tokens: int, key: str) -> Answer:
     if calls:
         size = sum(tokens.count(call.name) + tokens.count(call.arguments) for call in calls)
         return Answer("", "tool_calls", size, calls)
-    return finished(_text(question, mean_tokens, key), question.stop, question.max_tokens)
+    text = _text(question, mean_tokens, key).removeprefix(question.begun)
+    return finished(text, question.stop, question.max_tokens)
 
 
 def _tool_calls(question: Question, key: str) -> tuple[ToolUse, ...]:

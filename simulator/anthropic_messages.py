@@ -1,6 +1,8 @@
 """POST /v1/messages, plain and streamed, and POST /v1/messages/count_tokens.
 
-A model that was told to think thinks first, and seals it; a thought that comes back must be sealed as it was.
+A model that was told to think thinks first, and seals it; a thought that comes back must be sealed as it was. A
+request that ends with the beginning of the answer gets the rest of it ("Prefill Claude's response", the vendor's
+documentation).
 """
 
 import time
@@ -64,19 +66,25 @@ def _read(body: dict[str, Any], headers: Mapping[str, str], limit: int | None) -
     if body.get("tools"):
         transcript.weigh(tokens.count(orjson.dumps(body["tools"]).decode()))
     metadata = fields.mapping(body, "metadata") or {}
+    begun, asked = "", transcript
+    if transcript.last_role == "assistant":
+        begun, asked = transcript.last, transcript.without_last()
+        if begun != begun.rstrip():
+            raise RefusalError(400, "messages: final assistant content cannot end with trailing whitespace")
     question = Question(
         model=model,
-        fingerprint=transcript.fingerprint(model),
+        fingerprint=asked.fingerprint(model),
         input_tokens=transcript.input_tokens,
         body=body,
-        last=transcript.last,
+        last=asked.last,
         after_tool=after_tool,
         max_tokens=limit,
         stop=fields.strings(body, "stop_sequences", 8191),
         stream=fields.boolean(body, "stream"),
         user=fields.maybe_string(metadata, "user_id"),
-        directives=transcript.directives(),
+        directives=asked.directives(),
         prefixes=prefixes_of(body),
+        begun=begun,
     )
     _read_tools(question)
     _read_format(question)

@@ -1,5 +1,6 @@
 """What Bedrock's Converse answers, plain and streamed. A model that was told to think thinks first, and seals it."""
 
+import time
 from hashlib import blake2b
 from typing import Any
 
@@ -7,6 +8,7 @@ import orjson
 
 from simulator import aws_events, fields, tokens
 from simulator.answers import Answer, answer_choices, prose
+from simulator.prompt_cache import PromptCache
 from simulator.question import Question
 from simulator.refusal import RefusalError
 from simulator.vendor import Call, Frame, Reply
@@ -36,8 +38,10 @@ def _thought(question: Question) -> dict[str, Any] | None:
     return {"reasoningContent": {"reasoningText": {"text": text, "signature": _seal(text)}}}
 
 
-def reply(question: Question, call: Call) -> Reply:
-    """The vendor's answer."""
+def reply(question: Question, call: Call, cache: PromptCache | None = None) -> Reply:
+    """The vendor's answer. Without a `cache`, nothing is kept from call to call."""
+    if cache is not None:
+        question.cache_use = cache.use(question.prefixes, call.began, time.perf_counter())
     answer = answer_choices(question, call.options.answer_tokens, call.options.seed)[0]
     thought = _thought(question)
     content = [*([thought] if thought else []), *_content(call, answer)]
@@ -66,12 +70,13 @@ def _content(call: Call, answer: Answer) -> list[dict[str, Any]]:
 
 
 def _usage(question: Question, spent: int) -> dict[str, Any]:
+    use = question.cache_use
     return {
-        "inputTokens": question.input_tokens,
+        "inputTokens": max(0, question.input_tokens - use.read - use.written),
         "outputTokens": spent,
         "totalTokens": question.input_tokens + spent,
-        "cacheReadInputTokens": 0,
-        "cacheWriteInputTokens": 0,
+        "cacheReadInputTokens": use.read,
+        "cacheWriteInputTokens": use.written,
     }
 
 

@@ -9,6 +9,7 @@ import orjson
 
 from simulator import fields, tokens
 from simulator.bedrock_answers import is_sealed
+from simulator.prompt_cache import bedrock_prefixes
 from simulator.question import Question, Transcript
 from simulator.refusal import RefusalError
 from simulator.vendor import Head
@@ -47,7 +48,8 @@ class _Reading:
 
     def question(self, *, stream: bool) -> Question:
         for block in fields.objects(self._body, "system"):
-            self._transcript.add("system", _text(block.get("text"), "system"))
+            if "cachePoint" not in block:
+                self._transcript.add("system", _text(block.get("text"), "system"))
         after_tool = self._read_messages()
         limits = fields.mapping(self._body, "inferenceConfig") or {}
         fields.number(limits, "temperature", 0, 1)
@@ -70,6 +72,7 @@ class _Reading:
             stream=stream,
             directives=self._transcript.directives(),
         )
+        question.prefixes = bedrock_prefixes(self._body, self._model)
         _read_tools(question)
         _read_format(question)
         return question
@@ -87,7 +90,8 @@ class _Reading:
             if any("document" in block for block in blocks) and not any("text" in block for block in blocks):
                 raise RefusalError(400, f"A document needs a text block beside it: {where}.")
             self._transcript.add(expected, "".join(texts))
-            after_tool = "toolResult" in blocks[-1]
+            said = [block for block in blocks if "cachePoint" not in block]
+            after_tool = bool(said) and "toolResult" in said[-1]
             expected = "assistant" if expected == "user" else "user"
         return after_tool
 
@@ -106,6 +110,8 @@ class _Reading:
                 return self._tool_result(value, where)
             case "image" | "document":
                 self._media(kind, value, where)
+            case "cachePoint":
+                pass
             case "reasoningContent":
                 if not is_sealed(value):
                     raise RefusalError(400, f"The model returned the following errors: {where}: Invalid `signature`")
@@ -159,6 +165,8 @@ def _read_tools(question: Question) -> None:
             raise RefusalError(400, "The model returned the following errors: tool_choice may only be given with tools")
         return
     for tool in fields.objects(config, "tools", required=True):
+        if "cachePoint" in tool:
+            continue
         spec = fields.mapping(tool, "toolSpec")
         schema = fields.mapping(spec or {}, "inputSchema")
         if spec is None or schema is None or not isinstance(schema.get("json"), dict):

@@ -3,6 +3,7 @@
 A call carries the simulator's key as a bearer token, or is signed with it as the secret access key.
 """
 
+from functools import partial
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -11,6 +12,7 @@ import orjson
 from simulator import aws_events, aws_signature, bedrock_answers, bedrock_converse, bedrock_embeddings
 from simulator.limits import BucketState
 from simulator.openai_fields import bearer
+from simulator.prompt_cache import PromptCache
 from simulator.refusal import RefusalError
 from simulator.vendor import Endpoint, Head
 
@@ -48,17 +50,15 @@ class BedrockWire:
     """See `simulator.vendor.Vendor`."""
 
     overload_status = 503
-    endpoints: tuple[Endpoint, ...] = (
-        Endpoint("/model/{model}/converse", bedrock_converse.read, bedrock_answers.reply),
-        Endpoint(
-            "/model/{model}/converse-stream",
-            bedrock_converse.read_stream,
-            bedrock_answers.reply,
-            _error_frame,
-            stream_type=aws_events.MEDIA_TYPE,
-        ),
-        Endpoint("/model/{model}/invoke", bedrock_embeddings.read, bedrock_embeddings.reply, generates=False),
-    )
+
+    def __init__(self) -> None:
+        reply = partial(bedrock_answers.reply, cache=PromptCache())
+        converse, stream = bedrock_converse.read, bedrock_converse.read_stream
+        self.endpoints: tuple[Endpoint, ...] = (
+            Endpoint("/model/{model}/converse", converse, reply),
+            Endpoint("/model/{model}/converse-stream", stream, reply, _error_frame, stream_type=aws_events.MEDIA_TYPE),
+            Endpoint("/model/{model}/invoke", bedrock_embeddings.read, bedrock_embeddings.reply, generates=False),
+        )
 
     def authorise(self, headers: Head, api_key: str) -> None:
         """A bearer token, or a signature over the whole call."""

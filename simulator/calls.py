@@ -210,6 +210,7 @@ class CallHandler:
             milliseconds = question.directives.delay_ms
         elif options.latency_distribution == "lognormal" and milliseconds:
             milliseconds = lognormal(milliseconds, options.latency_sigma, draw)
+        milliseconds += self._provider.faults.slow_ms
         if milliseconds > 0:
             await asyncio.sleep(milliseconds / 1000)
 

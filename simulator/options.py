@@ -76,7 +76,7 @@ class Faults:
     """The faults in force; unlike the options they can change while the simulator runs.
 
     `outage` makes every call fail alike: `status` answers 503 (Anthropic: 529), `reset` drops the connection, `hang`
-    never answers. With `outage_seconds` it ends by itself.
+    never answers. With `outage_seconds` it ends by itself. `slow_ms` are added to the time of every call.
     """
 
     error_rate: float = 0.0
@@ -86,6 +86,7 @@ class Faults:
     cut_rate: float = 0.0
     outage: Outage = "none"
     outage_seconds: float | None = None
+    slow_ms: float = 0.0
     _outage_ends: float = float("inf")
 
     def __post_init__(self) -> None:
@@ -94,6 +95,8 @@ class Faults:
                 raise ValueError(f"{name}: must be between 0 and 1")
         if sum(getattr(self, name) for name in _RATES) > 1 + 1e-9:
             raise ValueError("the fault rates together must not exceed 1")
+        if self.slow_ms < 0:
+            raise ValueError("slow_ms: must not be negative")
         if self.outage not in _OUTAGES:
             raise ValueError(f"outage: must be one of {', '.join(_OUTAGES)}")
         if self.outage_seconds is not None:
@@ -118,7 +121,7 @@ class Faults:
         values = self.to_json() | {"outage_seconds": None} | changes
         if isinstance(values["outage"], bool):
             values["outage"] = "status" if values["outage"] else "none"
-        for name in (*_RATES, "outage_seconds"):
+        for name in (*_RATES, "slow_ms", "outage_seconds"):
             value = values[name]
             numeric = isinstance(value, int | float) and not isinstance(value, bool)
             if not numeric and not (name == "outage_seconds" and value is None):

@@ -1,13 +1,13 @@
-"""Anthropic's prompt cache: what is kept, for how long, and what a call reads from it or writes to it.
+"""The prompt caches of Anthropic and Bedrock: what is kept, how long, and what a call reads from it or writes to it.
 
 As the vendor documents it (docs.claude.com, "Prompt caching"): the order is tools, system, messages; a block with
 `cache_control` ends a prefix that is kept for 5 minutes (or 1 hour), counted from its last use; prefixes under 1,024
 tokens are not kept; at most four blocks are marked; and what is read may end up to 20 blocks before a mark. A prefix
 can be read once the answer to the call that wrote it has begun, so calls that run side by side write it each for
-itself.
+itself. Bedrock does the same with other marks (its user guide, "Prompt caching"): a `cachePoint` block ends a prefix.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -67,24 +67,59 @@ class PromptCache:
 
 
 def prefixes_of(body: dict[str, Any]) -> list[Prefix]:
-    """The prompt's prefixes, block by block.
+    """The prefixes of a prompt on Anthropic's wire, block by block.
 
     Raises:
         RefusalError: 400 where marks are wrong.
     """
-    state = blake2b(str(body.get("model")).encode(), digest_size=16)
-    found: list[Prefix] = []
-    size = 0
-    for block in _blocks(body):
-        control = block.get("cache_control")
-        plain = {name: value for name, value in block.items() if name != "cache_control"}
-        state.update(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS))
-        size += tokens.count(_text(plain))
-        found.append(Prefix(state.digest(), size, _seconds(control)))
+    blocks = ((_plain(block, "cache_control"), _seconds(block.get("cache_control"))) for block in _blocks(body))
+    found = _prefixes(str(body.get("model")), blocks)
     marks = sum(prefix.seconds is not None for prefix in found)
     if marks > MOST_MARKS:
         raise RefusalError(400, f"A maximum of {MOST_MARKS} blocks with cache_control may be provided. Found {marks}.")
     return found
+
+
+def bedrock_prefixes(body: dict[str, Any], model: str) -> list[Prefix]:
+    """The prefixes of a prompt of Converse, block by block.
+
+    Raises:
+        RefusalError: 400 where marks are wrong.
+    """
+    marked: list[tuple[dict[str, Any], float | None]] = []
+    for block in _converse_blocks(body):
+        if "cachePoint" not in block:
+            marked.append((block, None))
+            continue
+        if not marked or block["cachePoint"] != {"type": "default"}:
+            raise RefusalError(400, "A cachePoint of type default stands behind what it keeps.")
+        marked[-1] = (marked[-1][0], _SECONDS["5m"])
+    if sum(seconds is not None for _, seconds in marked) > MOST_MARKS:
+        raise RefusalError(400, f"There can be at most {MOST_MARKS} cachePoint blocks.")
+    return _prefixes(model, marked)
+
+
+def _prefixes(model: str, blocks: Iterable[tuple[dict[str, Any], float | None]]) -> list[Prefix]:
+    state = blake2b(model.encode(), digest_size=16)
+    found: list[Prefix] = []
+    size = 0
+    for block, seconds in blocks:
+        state.update(orjson.dumps(block, option=orjson.OPT_SORT_KEYS))
+        size += tokens.count(_text(block))
+        found.append(Prefix(state.digest(), size, seconds))
+    return found
+
+
+def _plain(block: dict[str, Any], mark: str) -> dict[str, Any]:
+    return {name: value for name, value in block.items() if name != mark}
+
+
+def _converse_blocks(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from (body.get("toolConfig") or {}).get("tools") or ()
+    yield from body.get("system") or ()
+    for message in body.get("messages") or ():
+        for block in message.get("content") or ():
+            yield block if "cachePoint" in block else {**block, "_role": message.get("role")}
 
 
 def _blocks(body: dict[str, Any]) -> Iterator[dict[str, Any]]:

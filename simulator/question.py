@@ -40,6 +40,8 @@ class Question:
     cache_use: CacheUse = field(default_factory=CacheUse)
     #: what the model is known to have said, which is then the answer
     recorded: Recording | None = None
+    #: how the answer begins, where the request ends with that
+    begun: str = ""
 
 
 class Transcript:
@@ -47,6 +49,7 @@ class Transcript:
 
     def __init__(self) -> None:
         self._texts: list[str] = []
+        self._roles: list[str] = []
         self._extra = 0
         self.last = ""
         self.last_role = ""
@@ -54,8 +57,16 @@ class Transcript:
     def add(self, role: str, text: str) -> None:
         """One more message, or one more part of the conversation."""
         self._texts.append(text)
+        self._roles.append(role)
         self.last = text
         self.last_role = role
+
+    def without_last(self) -> "Transcript":
+        """The conversation up to its last message."""
+        earlier = Transcript()
+        for role, text in zip(self._roles[:-1], self._texts[:-1], strict=True):
+            earlier.add(role, text)
+        return earlier
 
     def weigh(self, count: int) -> None:
         """Tokens that are no text, such as a picture's."""

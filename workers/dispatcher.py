@@ -1,172 +1,168 @@
 """The dispatcher: keeps a bounded window of work in each deployment's queue, taken from the backlog in fair order."""
 
 import asyncio
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from uuid import UUID
 
 import structlog
 
 from penstock.broker import Doorbell
-from penstock.configuration import Config
 from penstock.errors import Unavailable
-from penstock.limits.buckets import BULK_HORIZON_MS, DeploymentLimits
-from penstock.limits.quota import Quota, Room
-from penstock.providers.deployments import Deployment, Deployments
-from penstock.rules.fairness import Contender, rejoin, share
-from penstock.store import backlog, flows, jobs
-from penstock.store.backlog import Queued
+from penstock.limits.buckets import DeploymentLimits
+from penstock.limits.quota import Quota
+from penstock.providers.deployments import Deployment
+from penstock.routing.router import Router
+from penstock.rules.fairness import QUANTUM, Contender, share, turned
+from penstock.store import flows, jobs
 from penstock.store.database import Database
-from penstock.store.flows import Flow, Taken
+from penstock.store.flows import Flow, Taken, Turn
 from workers.detours import Detours
 from workers.tiers import TierRoom
+from workers.waiting import Line, WaitingFlows
+from workers.windows import WINDOW, Windows
 
-#: work is sent to workers this many seconds before its quota is there: as far as a reservation reaches
-AHEAD_SECONDS = BULK_HORIZON_MS / 1000
-#: jobs handed to the queue of an unlimited deployment and not yet claimed
-WINDOW = 600
 #: what a job is thought to take before one of its flow was seen
 _MEAN_TOKENS = 500.0
 
 _log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class _Clock:
-    """The virtual clock of one pool and lane, and what its flows' jobs have taken on average."""
-
-    now: float = 0.0
-    mean_tokens: dict[int, float] = field(default_factory=dict)
-
-    def mean(self, flow: Flow) -> float:
-        """About how many tokens a job of a flow takes."""
-        return self.mean_tokens.get(flow.id, _MEAN_TOKENS)
-
-
 class Dispatcher:
     """Moves jobs from the backlog into queues. One leads at a time; two at once cost only fairness."""
 
-    def __init__(
-        self, database: Database, doorbell: Doorbell, quota: Quota, deployments: Deployments, config: Config
-    ) -> None:
+    def __init__(self, database: Database, doorbell: Doorbell, quota: Quota, router: Router) -> None:
         self._database = database
         self._doorbell = doorbell
         self._quota = quota
+        self._router = router
+        config, deployments = router.config, router.deployments
         self._deployments = deployments
         self._slice = config.worker.slice_size
         self._weight_of = config.weight_of
         self._limits = {name: DeploymentLimits.of(config, name) for name in config.models}
-        self._clocks: dict[tuple[str, str], _Clock] = {}
+        self._waiting = WaitingFlows(database)
+        #: what the jobs of flows have taken on average lately
+        self._mean_tokens: dict[Line, dict[int, float]] = {}
         self._tiers = TierRoom(quota, config)
         self._detours = Detours(database, deployments)
         self._orphans: set[str] = set()
+        self._round = 0
 
     async def take_over(self) -> None:
-        """Begin to lead where the last leader stopped: an idle flow must not come back with credit from long ago."""
-        for (pool, lane), now in (await flows.clocks(self._database)).items():
-            self._clock(pool, lane).now = now
+        """Begin to lead where the last leader stopped."""
+        await self._waiting.take_over()
 
     async def dispatch(self) -> int:
         """Fill every window once; returns how many jobs were sent, or moved to another deployment's backlog."""
-        active = await flows.active(self._database)
-        if not active:
+        await self._waiting.refresh()
+        lines = self._waiting.lines()
+        if not lines:
             return 0
-        queued = {(fill.deployment, fill.lane): fill for fill in await backlog.queued(self._database)}
-        pools: dict[tuple[str, str], list[Flow]] = {}
-        for flow in active:
-            pools.setdefault((flow.pool, flow.lane), []).append(flow)
+        windows = await Windows.look(self._database, self._quota, self._limits)
+        self._round += 1
         sent = 0
-        ill: dict[str, list[Flow]] = {}
-        free: dict[str, int] = {}
-        for (pool, lane), members in pools.items():
+        ill: list[str] = []
+        # who comes first to a deployment that several pools share takes what is free there: each in its turn
+        for pool, lane in turned(lines, self._round):
             deployment = self._deployments.get(pool)
-            if deployment is None:
+            if deployment is not None:
+                sent += await self._fill((pool, lane), deployment, windows, WINDOW)
+                if (await windows.room(pool, lane)).ill:
+                    ill.append(pool)
+            elif pool in self._deployments.routes:
+                sent += await self._spread((pool, lane), windows)
+            else:
                 self._report_orphan(pool)
-                continue
-            room = await self._room(deployment, lane)
-            slots = self._slots(room, pool, lane, queued)
-            taken = await self._fill(deployment, lane, members, slots)
-            sent += taken
-            if lane == "bulk":
-                free[pool] = 0 if room.ill else slots - taken
-            if room.ill:
-                ill[pool] = members
 
         async def free_at(name: str) -> int:
-            deployment = self._deployments.get(name)
-            if name not in free and deployment is not None:
-                room = await self._room(deployment, "bulk")
-                free[name] = 0 if room.ill else self._slots(room, name, "bulk", queued)
-            return free.get(name, 0)
+            known = self._deployments.get(name) is not None
+            room = await windows.room(name, "bulk") if known else None
+            return 0 if room is None or room.ill else await windows.slots(name, "bulk", self._mean_of((name, "bulk")))
 
-        for pool, members in ill.items():
-            sent += await self._detours.move(pool, members, free_at)
+        for pool in ill:
+            sent += await self._detours.move(pool, self._waiting.members((pool, "bulk")), free_at)
         return sent
 
-    async def _room(self, deployment: Deployment, lane: str) -> Room:
-        """What the quota of a deployment can take on in the next seconds. Calls with a client waiting are not held."""
-        if lane == "interactive":
-            return Room()
-        return await self._quota.peek(self._limits[deployment.name], AHEAD_SECONDS)
+    async def _spread(self, line: Line, windows: Windows) -> int:
+        """Give the jobs of a route to its deployments, best first: a slice each time, so that news of speed counts.
 
-    async def _fill(self, deployment: Deployment, lane: str, members: list[Flow], slots: int) -> int:
-        if slots <= 0:
-            return 0
-        clock = self._clock(deployment.name, lane)
-        most = await self._tiers.most(members, clock.mean)
-        contenders = [
-            Contender(
-                rejoin(flow.virtual_time, clock.now),
-                self._weight_of(flow.tenant_id, flow.tier),
-                clock.mean(flow),
-                most.get(flow.id),
-            )
-            for flow in members
-        ]
-        counts = share(contenders, slots)
-        chosen = [(f, c, n) for f, c, n in zip(members, contenders, counts, strict=True) if n]
-        if not chosen:
-            return 0
-        async with self._database.transaction() as connection:
-            taken = await flows.take(connection, deployment.name, [f for f, _, _ in chosen], [n for _, _, n in chosen])
-            by_flow: dict[int, list[Taken]] = {}
-            for job in taken:
-                by_flow.setdefault(job.flow_id, []).append(job)
-            changes = [self._account(clock, f, c, n, by_flow.get(f.id, [])) for f, c, n in chosen]
-            await flows.advance(connection, changes)
-        clock.now = min(contender.virtual_time for _, contender, _ in chosen)
+        The next one gets some only where the better ones are full, or where nothing is known of them yet.
+        """
+        sent = 0
+        for name, often in await self._router.ranking(line[0]):
+            deployment = self._deployments.get(name)
+            assert deployment is not None  # rankings name configured ones only
+            # what is hardly known, or may be ill still, is tried with a few
+            known = often and not (await windows.room(name, line[1])).ill
+            most = self._slice if known else QUANTUM
+            free = await windows.slots(name, line[1], self._mean_of(line))
+            taken = await self._fill(line, deployment, windows, most)
+            sent += taken
+            if taken < min(most, free) or (known and free > most):
+                break
+        return sent
+
+    async def _fill(self, line: Line, deployment: Deployment, windows: Windows, most: int) -> int:
+        """Take up to `most` jobs in fair order, as the window has room; a flow whose tenant may send nothing rests."""
+        lane = line[1]
+        slots = min(most, await windows.slots(deployment.name, lane, self._mean_of(line)))
+        drawn: list[Flow] = []
+        try:
+            contenders = await self._contenders(line, slots, drawn)
+            counts = share(contenders, slots)
+            chosen = [(flow, count) for flow, count in zip(drawn, counts, strict=True) if count]
+            if not chosen:
+                return 0
+            async with self._database.transaction() as connection:
+                taken = await flows.take(connection, deployment.name, [f for f, _ in chosen], [n for _, n in chosen])
+                by_flow: dict[int, list[Taken]] = {}
+                for job in taken:
+                    by_flow.setdefault(job.flow_id, []).append(job)
+                turns = [self._turn(line, flow, count, by_flow.get(flow.id, [])) for flow, count in chosen]
+                await flows.advance(connection, turns)
+            self._waiting.clocks[line] = chosen[0][0].virtual_time
+            after = {turn.flow.id: turn for turn in turns}
+            drawn = [after[flow.id].flow if flow.id in after else flow for flow in drawn]
+        finally:
+            self._waiting.put_back(drawn)
+        for turn in turns:
+            if turn.emptied:
+                self._waiting.emptied(turn.flow)
+        windows.took(deployment.name, lane, len(taken), sum(job.tokens for job in taken))
         await self._ring(deployment, lane, taken)
         return len(taken)
 
-    def _clock(self, pool: str, lane: str) -> _Clock:
-        return self._clocks.setdefault((pool, lane), _Clock())
+    async def _contenders(self, line: Line, slots: int, drawn: list[Flow]) -> list[Contender]:
+        """Those whose turn it is, as many as can use `slots`; they are put into `drawn`, in the same order."""
+        contenders: list[Contender] = []
+        wanted = slots
+        while wanted > 0 and (next_ones := self._waiting.draw(line, wanted)):
+            drawn += next_ones
+            most = await self._tiers.most(next_ones, lambda flow: self._mean(line, flow))
+            for flow in next_ones:
+                bound = most.get(flow.id)
+                if bound == 0:
+                    self._waiting.rest(flow, self._tiers.rest(flow))
+                weight = self._weight_of(flow.tenant_id, flow.tier)
+                contenders.append(Contender(flow.virtual_time, weight, self._mean(line, flow), bound))
+                wanted -= slots if bound is None else bound
+        return contenders
 
-    def _slots(self, room: Room, pool: str, lane: str, queued: Mapping[tuple[str, str], Queued]) -> int:
-        """How many more jobs the queue of a deployment may hold."""
-        fill = queued.get((pool, lane))
-        waiting_jobs, waiting_tokens = (fill.jobs, fill.tokens) if fill else (0, 0)
-        if room.shut:
-            return 0
-        slots = min(WINDOW - waiting_jobs, room.requests - waiting_jobs, room.places - waiting_jobs)
-        if math.isfinite(room.tokens):
-            means = self._clock(pool, lane).mean_tokens.values()
-            mean = sum(means) / len(means) if means else _MEAN_TOKENS
-            free = room.tokens - waiting_tokens
-            # a job larger than what is free at the moment is still sent alone: its reservation will wait for it
-            slots = min(slots, max(math.floor(free / mean), 1 if free > 0 and not waiting_jobs else 0))
-        return int(slots)
+    def _mean(self, line: Line, flow: Flow) -> float:
+        """About how many tokens a job of a flow takes."""
+        return self._mean_tokens.get(line, {}).get(flow.id, _MEAN_TOKENS)
 
-    def _account(
-        self, clock: _Clock, flow: Flow, contender: Contender, asked: int, mine: list[Taken]
-    ) -> tuple[Flow, float, tuple[int, UUID] | None, bool]:
+    def _mean_of(self, line: Line) -> float:
+        """About how many tokens a job of a pool and lane takes."""
+        means = self._mean_tokens.get(line, {}).values()
+        return sum(means) / len(means) if means else _MEAN_TOKENS
+
+    def _turn(self, line: Line, flow: Flow, asked: int, mine: list[Taken]) -> Turn:
+        """What a flow's turn came to: it pays for the tokens it took, and goes on after the last job taken."""
         tokens = sum(job.tokens for job in mine)
         if mine:
-            mean = clock.mean_tokens.get(flow.id, tokens / len(mine))
-            clock.mean_tokens[flow.id] = 0.8 * mean + 0.2 * tokens / len(mine)
+            means = self._mean_tokens.setdefault(line, {})
+            means[flow.id] = 0.8 * means.get(flow.id, tokens / len(mine)) + 0.2 * tokens / len(mine)
             self._tiers.sent(flow, len(mine), tokens)
-        last = max(((job.priority, job.id) for job in mine), default=None)
-        return flow, contender.virtual_time + tokens / contender.weight, last, len(mine) < asked
+        return Turn.of(flow, asked, mine, tokens / self._weight_of(flow.tenant_id, flow.tier))
 
     async def _ring(self, deployment: Deployment, lane: str, taken: list[Taken]) -> None:
         ids = [job.id for job in sorted(taken, key=lambda job: (job.priority, job.id))]

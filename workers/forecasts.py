@@ -106,7 +106,12 @@ class Forecasts:
         return Outlook(
             [_whole(part, known) for part in found],
             {
-                name: Pool(await self._supplies(self._limits[name].buckets), means[name], self._paces[name].per_second)
+                name: Pool(
+                    await self._supplies(self._limits[name].buckets),
+                    means[name],
+                    self._paces[name].per_second,
+                    await self._shut(self._limits[name]),
+                )
                 for name in pools
             },
             {tenant: await self._supplies(tier_buckets(self._config, tenant, tier)) for tenant, tier in tenants},
@@ -126,6 +131,10 @@ class Forecasts:
             ended = sum(tokens - left.get(key, 0) for key, tokens in self._last.items() if key[1] == name)
             self._paces[name].see(now, ended)
         self._last = dict(left)
+
+    async def _shut(self, limits: DeploymentLimits) -> float:
+        state = await self._quota.known((), (), (limits.gate,))
+        return state.gates[limits.gate].shut_ms / 1000
 
     async def _supplies(self, buckets: Sequence[TokenBucket]) -> list[Supply]:
         if not buckets:

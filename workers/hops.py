@@ -60,6 +60,7 @@ class Hops:
             self._database,
             worker_id,
             job.id,
+            job.epoch,
             deployment=hop.deployment,
             flow_id=flow_id,
             fallback=hop.fallback,

@@ -15,6 +15,8 @@ from penstock.limits.quota import Quota
 from penstock.limits.truth import SpentBy
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis, RedisError, connect
+from penstock.routing.router import Router
+from penstock.routing.speeds import Speeds
 from penstock.settings import Settings
 from penstock.store import workers as worker_store
 from penstock.store.database import POOL_SIZE, Database
@@ -75,7 +77,7 @@ async def serve(settings: Settings) -> None:
     deployments = Deployments(config)
     quota = Quota(redis, SpentBy(database, deployments.upstreams()))
     wake, leading, stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    dispatcher = Dispatcher(database, doorbell, quota, deployments, config)
+    dispatcher = Dispatcher(database, doorbell, quota, Router(config, deployments, Speeds(redis)))
     forecasts = Forecasts(database, quota, config)
     sweeps = Maintenance(database, redis, doorbell, deployments, config)
     client = make_client(config.webhooks.timeout)
@@ -87,6 +89,7 @@ async def serve(settings: Settings) -> None:
         listen(redis, wake),
         dispatching.run(dispatcher, wake, leading),
         every(1.0, leading, sweeps.tend_batches),
+        every(1.0, leading, sweeps.end_batches),
         every(1.0, leading, sweeps.stop_jobs),
         every(2.0, leading, forecasts.look_and_rest),
         every(2.0, leading, sweeps.find_lost_rings),
@@ -97,6 +100,7 @@ async def serve(settings: Settings) -> None:
         every(5.0, leading, sweeps.purge_batches),
         every(60.0, leading, sweeps.prune_files),
         every(60.0, leading, sweeps.prune_jobs),
+        every(300.0, leading, sweeps.prune_cache),
         deliverer.run(stop, None),
     ]
     loop = asyncio.get_running_loop()

@@ -16,11 +16,13 @@ from penstock.redis import Redis
 from penstock.store import (
     backlog,
     batches,
+    cache_marks,
     flows,
     idempotency,
     jobs,
     open_lines,
     retention,
+    semantic_answers,
     stops,
     uploads,
     webhook_log,
@@ -37,6 +39,8 @@ DEAD_SECONDS = 10.0
 #: a job with a client waiting is claimed at once, or its doorbell was in the hands of a worker that died
 LOST_RING_SECONDS = {"bulk": 10.0, "interactive": 3.0}
 _PAGE = 1000
+#: for which an answer can outlive its time to live: that of its call, and a minute in a process
+_SPARE_SECONDS = 24 * 3600.0
 #: rows removed by one statement, and chunks of files, which are megabytes
 _PRUNE, _PRUNE_CHUNKS = 500, 50
 
@@ -62,7 +66,7 @@ class Maintenance:
     _pulses: dict[UUID, _Pulse] = field(default_factory=dict)
 
     async def tend_batches(self) -> None:
-        """Have files read, flagged batches ended, finished ones finalised."""
+        """Have files read, batches flagged whose window closed, finished ones finalised."""
         for batch_id in await stops.flag_expired_batches(self.database):
             _log.info("a batch's completion window closed", batch=batch_id.hex)
         for batch in await batches.open_batches(self.database):
@@ -71,11 +75,23 @@ class Maintenance:
     async def _tend(self, batch: Batch) -> None:
         if not batch.checked or batch.ingested_to < batch.total:
             await self.doorbell.ring_ingest(batch.id)
-        if batch.ending is not None and batch.checked:
-            await order_stop(self.redis, "batch", batch.id, batch.ending)
-            await open_lines.end_lines(self.database, batch.id, batch.ending, _PAGE)
         if batch.checked:
             await finalize_batch(self.database, batch.id)
+
+    async def end_batches(self) -> None:
+        """End the lines of flagged batches, a page of each in turn: a million lines do not hold up another's ten."""
+        walked: dict[UUID, int | None] = {}
+        while True:
+            ending = [batch for batch in await batches.open_batches(self.database) if batch.ending and batch.checked]
+            ending = [batch for batch in ending if walked.get(batch.id, 0) is not None]
+            if not ending:
+                return
+            for batch in ending:
+                assert batch.ending is not None
+                if batch.id not in walked:
+                    await order_stop(self.redis, "batch", batch.id, batch.ending)
+                after = walked.get(batch.id) or 0
+                _, walked[batch.id] = await open_lines.end_page(self.database, batch.id, batch.ending, after, _PAGE)
 
     async def stop_jobs(self) -> None:
         """End single jobs that were asked to stop, or whose window closed; their workers are told again."""
@@ -104,12 +120,32 @@ class Maintenance:
         await _all_of("jobs", lambda: retention.forget_jobs(database, ages.records, _PRUNE))
         await _all_of("attempts", lambda: retention.forget_attempts(database, ages.records, _PRUNE))
 
+    async def prune_cache(self) -> None:
+        """Remove what the semantic cache keeps too long or too much of, and marks that no answer is older than."""
+        cache, database = self.config.cache, self.database
+        semantic = cache.semantic
+        if await semantic_answers.available(database):
+            await _all_of("semantic answers", lambda: semantic_answers.prune(database, semantic.max_answers))
+            await _all_of(
+                "notes of semantic shadows",
+                lambda: semantic_answers.prune_shadows(
+                    database, older_than=semantic.shadow_seconds, most=semantic.max_shadows
+                ),
+            )
+        longest = max(cache.ttl, semantic.ttl_seconds) + _SPARE_SECONDS
+        await _all_of("marks of the cache", lambda: cache_marks.prune(database, longest))
+
     async def find_lost_rings(self) -> None:
-        """Put jobs back whose doorbell nobody answered, where the queue is empty: otherwise rings would multiply."""
+        """Put jobs back whose doorbell nobody answered.
+
+        Only where the queue is empty, or serves what came into it later: otherwise rings would multiply.
+        """
         for deployment in self.deployments:
             for lane, seconds in LOST_RING_SECONDS.items():
                 lost = await backlog.lost_rings(self.database, deployment.name, lane, seconds, _PAGE)
-                if lost and not await self.doorbell.depth(queue_name(lane, deployment.provider)):
+                if lost and await self.doorbell.depth(queue_name(lane, deployment.provider)):
+                    lost = await backlog.overtaken(self.database, deployment.name, lane, seconds, lost)
+                if lost:
                     _log.warning("doorbells were lost, ringing again", deployment=deployment.name, jobs=len(lost))
                     await jobs.hand_back(self.database, None, lost)
 

@@ -36,11 +36,15 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """What one deployment lets through, what its calls come to, and the expected tokens that ended a second."""
+    """What one deployment lets through, what its calls come to, and the expected tokens that ended a second.
+
+    An open breaker lets nothing through for `shut` seconds; what follows its probes nobody knows.
+    """
 
     supplies: Sequence[Supply]
     mean: Mean
     pace: float | None
+    shut: float = 0.0
 
 
 @dataclass(slots=True)
@@ -152,4 +156,4 @@ class Outlook:
         if pool.pace is not None:
             worked = self._unfinished[part.pool].served_by_then(part.flow_id, turn.unfinished, weight)
             found.append(worked.tokens / pool.pace)
-        return max(found) if found else None
+        return max(found) + pool.shut if found else None

@@ -14,10 +14,12 @@ from celery import Celery
 from celery.signals import worker_shutting_down
 
 from penstock import broker, tasks
-from penstock.cache.exact import CONNECTIONS
+from penstock.cache.exact import CONNECTIONS, Shared
+from penstock.cache.invalidation import Marks
 from penstock.cache.prefix import Prefixes
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Caller
+from penstock.execution.continuing import ContinuingCaller
 from penstock.execution.kept_prompts import PromptKeeper
 from penstock.execution.pipeline import Pipeline
 from penstock.execution.steps import Completes
@@ -30,6 +32,8 @@ from penstock.limits.truth import SpentBy
 from penstock.providers.deployments import Deployments
 from penstock.providers.registry import make_providers
 from penstock.redis import connect
+from penstock.routing.router import Router
+from penstock.routing.speeds import Speeds
 from penstock.rules.estimates import Calibration
 from penstock.settings import Settings
 from penstock.store.database import POOL_SIZE, Database
@@ -95,12 +99,15 @@ class WorkerProcess:
         limits = {name: DeploymentLimits.of(config, name) for name in config.models}
         self._quota = Quota(self._redis, SpentBy(self._database, deployments.upstreams()))
         policies = {True: config.retries.interactive, False: config.retries.bulk}
-        caller = Caller(self._providers, limits, self._quota, Calibration(), policies)
+        self._speeds = Speeds(self._redis)
+        caller = Caller(self._providers, limits, self._quota, Calibration(), policies, self._speeds)
         self._guard = Guard(config.guard)
         self._tally = Tally(self._redis)
-        self._cache_redis = connect(self.settings.redis_url, size=CONNECTIONS)
-        before = await self._answers(caller, deployments)
-        answers = CachedCaller(before, self._cache_redis, config.cache, self._tally)
+        self._cache_redis = connect(self.settings.redis_url, size=CONNECTIONS, timeout=None)
+        before = await self._before(caller, deployments)
+        marks = Marks()
+        await marks.look(self._database)
+        self._answers = CachedCaller(before, caller, self._cache_redis, config.cache, self._tally.add, marks)
         writer = StreamWriter(self._redis, self.worker_id)
         returns = Returns(self._database, self.worker_id)
         self._doorbell = broker.Doorbell(broker.make_app(self.settings.broker_url, list(config.providers)))
@@ -109,29 +116,34 @@ class WorkerProcess:
             lane=self.lane,
             database=self._database,
             redis=self._redis,
-            pipeline=Pipeline(config, deployments, caller, answers, self._guard, self._tally),
+            pipeline=Pipeline(config, deployments, caller, self._answers, self._guard, self._tally),
             exits=Exits(commit, returns, Hops(self._database, self._redis, self._doorbell, deployments)),
             writer=writer,
             permits=config.worker.permits,
             worker_id=self.worker_id,
         )
-        self.ingest = Ingest(self._database, self._redis, deployments, config)
+        self.ingest = Ingest(self._database, self._redis, Router(config, deployments, self._speeds))
         await self.runtime.register(self._heart)
         hearing = orders.listen(self._redis, self.runtime, self._quota)
         beating = self.runtime.beat(self._heart)
-        for work in (writer.run(), commit.run(), returns.run(), self._tally.run(), hearing, beating):
+        looking = marks.run(self._database)
+        keeping = (writer.run(), commit.run(), returns.run(), self._tally.run(), self._speeds.run())
+        for work in (*keeping, hearing, beating, looking):
             self._background.append(tasks.essential(work))
 
-    async def _answers(self, caller: Caller, deployments: Deployments) -> Completes:
-        """The caller with the steps before it."""
-        keeper = PromptKeeper(caller, Prefixes(self._redis))
-        semantic = self.settings.config.cache.semantic
+    async def _before(self, caller: Caller, deployments: Deployments) -> Completes:
+        """The caller with the steps before it, down from the exact cache."""
+        config = self.settings.config
+        before: Completes = PromptKeeper(caller, Prefixes(self._redis))
+        if any(model.continues for model in config.models.values()):
+            before = ContinuingCaller(before, Shared(self._cache_redis, config.cache))
+        semantic = config.cache.semantic
         if not semantic.models:
-            return keeper
+            return before
         # Only who wants this cache needs its extra (`penstock[semantic]`).
         from penstock.execution.semantic import standing_before
 
-        return await standing_before(keeper, caller, semantic, deployments, self._database)
+        return await standing_before(before, caller, semantic, deployments, self._database, self._tally.add)
 
     async def _finalize(self, batch_ids: frozenset[UUID]) -> None:
         for batch_id in batch_ids:
@@ -139,8 +151,10 @@ class WorkerProcess:
 
     async def _close(self) -> None:
         await self.runtime.drain(DRAIN_SECONDS)
+        await self._answers.close()
         await tasks.end(*self._background)
         await self._tally.flush()
+        await self._speeds.flush()
         await self._guard.close()
         await self._quota.close()
         for provider in self._providers.values():

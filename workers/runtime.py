@@ -173,7 +173,9 @@ class WorkerRuntime:
         try:
             finished = await self._work(running)
         finally:
-            del self._running[running.job.id]
+            # a job that went on elsewhere may be back: claimed anew by this worker, before this task got its turn
+            if self._running.get(running.job.id) is running:
+                del self._running[running.job.id]
             self._permits.give(1)
         if finished is not None and await self._commit.add(finished) and stream:
             stream.append(Ended(finished.state))

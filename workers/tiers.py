@@ -12,6 +12,7 @@ from penstock.store.flows import Flow
 
 #: a tenant's buckets are looked at again after so many seconds
 _LOOK_SECONDS = 0.2
+_LONGEST_REST = 1.0
 
 
 @dataclass(slots=True)
@@ -21,6 +22,9 @@ class _Left:
     at: float
     requests: float
     tokens: float
+    #: what comes back a second
+    requests_rate: float = 1.0
+    tokens_rate: float = 1.0
 
 
 class TierRoom:
@@ -45,6 +49,15 @@ class TierRoom:
             most[flow.id] = int(min(left.requests, by_tokens, 2**31))
         return most
 
+    def rest(self, flow: Flow) -> float:
+        """For how many seconds a flow that may send nothing need not be looked at.
+
+        Never long: what its jobs did not use comes back meanwhile.
+        """
+        left = self._left[flow.tenant_id, flow.tier]
+        refilled = max((1.0 - left.requests) / left.requests_rate, -left.tokens / left.tokens_rate)
+        return min(max(refilled, _LOOK_SECONDS), _LONGEST_REST)
+
     def sent(self, flow: Flow, jobs: int, tokens: int) -> None:
         """Jobs were sent: no bucket has it before a worker reserves for them."""
         left = self._left.get((flow.tenant_id, flow.tier))
@@ -68,9 +81,9 @@ class TierRoom:
             for bucket in buckets:
                 state = found[bucket]
                 assert state is not None  # it is known
-                free = state.available(BULK_HORIZON_MS)
+                free, rate = state.available(BULK_HORIZON_MS), bucket.rate * 1000
                 if bucket.resource == "requests":
-                    left.requests = free
+                    left.requests, left.requests_rate = free, rate
                 else:
-                    left.tokens = free
+                    left.tokens, left.tokens_rate = free, rate
             self._left[flow.tenant_id, flow.tier] = left

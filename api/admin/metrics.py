@@ -8,6 +8,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from api.admin.savings import by_model
+from api.admin.speeds import SpeedSnapshot
 from api.auth import authenticate_admin
 from api.services import Services
 from penstock.execution import tally
@@ -18,10 +20,17 @@ from penstock.store import backlog, workers
 
 router = APIRouter(tags=["admin"])
 
+#: the tally's name, the metric's, and what it is
+_SAVINGS = (
+    ("cache_saved", "penstock_cache_saved_usd", "The cost of answers that came again."),
+    ("prompt_saved", "penstock_prompt_cache_saved_usd", "What input cost less that providers had kept."),
+    ("prompt_surcharge", "penstock_prompt_cache_surcharge_usd", "What input cost more that providers kept."),
+)
+
 
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
-    """Breakers, quotas, unfinished jobs, workers and what the guard found; with the admin key."""
+    """Breakers, quotas, unfinished jobs, workers, what the guard found and what caches saved; with the admin key."""
     await authenticate_admin(request)
     services: Services = request.app.state.services
     config = services.settings.config
@@ -35,6 +44,7 @@ async def metrics(request: Request) -> Response:
     )
     registry = CollectorRegistry()
     registry.register(snapshot)
+    registry.register(SpeedSnapshot(await services.router.speeds.known(config.models)))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -95,15 +105,15 @@ class _Snapshot:
             "Cacheable requests, by where the answer came from.",
             labels=["source", "model"],
         )
-        saved = CounterMetricFamily(
-            "penstock_cache_saved_usd", "The cost of answers that came again.", labels=["model"]
-        )
         for (name, *described), amount in self._counted.items():
             if name == "cache":
                 asked.add_metric(described, amount)
-            elif name == "cache_saved":
-                saved.add_metric(described, amount)
-        yield from (asked, saved)
+        yield asked
+        for name, metric, about in _SAVINGS:
+            family = CounterMetricFamily(metric, about, labels=["model"])
+            for model, amount in by_model(self._counted, name).items():
+                family.add_metric([model], amount)
+            yield family
 
     def _quota(self) -> Iterator[Metric]:
         labels = ["scope", "resource"]

@@ -35,10 +35,10 @@ async def create(request: Request) -> Response:
 @router.post("/count_tokens")
 async def count_tokens(request: Request) -> Response:
     """About how many tokens a prompt has. An estimate: no provider is asked."""
-    await authenticate(request)
+    principal = await authenticate(request)
     services: Services = request.app.state.services
     prompt = anthropic_messages.parse_prompt(await json_object(request))
-    services.deployments.plan(prompt.model)
+    services.deployments.of(prompt.model, principal.tenant_id)
     return json_reply({"input_tokens": prompt_tokens(prompt)})
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.auth import authenticate
-from api.bodies import json_object
+from api.bodies import completion_body
 from api.foreground import answer
 from api.replies import json_reply
 from api.services import Services
@@ -22,6 +22,6 @@ async def create(request: Request) -> Response:
     """The vectors of some texts; they are made by a job in the interactive lane."""
     principal = await authenticate(request)
     services: Services = request.app.state.services
-    facts = await answer(services, request, principal, DIALECT, await json_object(request))
+    facts = await answer(services, request, principal, DIALECT, await completion_body(request))
     # Written out, thousands of vectors are tens of megabytes: other requests must not wait for that.
     return await asyncio.to_thread(lambda: json_reply(openai_embeddings.render(facts)))

@@ -101,6 +101,17 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "BreakerEvent": given({"object": kind("breaker.event"), "upstream": TEXT, "state": TEXT, "at": MOMENT}),
+    "Saving": given(
+        {
+            "object": kind("saving"),
+            "tenant": TEXT,
+            "model": TEXT,
+            "answers_usd": said(NUMBER, "The cost of answers that came again from a cache of Penstock's."),
+            "kept_prompts_usd": said(NUMBER, "What input cost less because its provider had kept it."),
+            "keeping_prompts_usd": said(NUMBER, "What input cost more because its provider kept it."),
+            "total_usd": NUMBER,
+        }
+    ),
     "Readiness": given({"status": TEXT, "checks": {"type": "object", "additionalProperties": TEXT}}),
 }
 
@@ -157,6 +168,7 @@ OPERATIONS: Operations = {
     ("GET", "/admin/breakers/events"): operation(
         answer(listing(ref("BreakerEvent"))), "400", parameters=(limit(100, 1000),)
     ),
+    ("GET", "/admin/savings"): operation(answer(listing(ref("Saving")))),
     ("GET", "/metrics"): operation(stream("text/plain", "Prometheus' text format.")),
     ("GET", "/healthz"): _open(answer(given({"status": kind("ok")}))),
     ("GET", "/readyz"): _open(

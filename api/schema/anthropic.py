@@ -1,9 +1,11 @@
 """Anthropic's messages and message batches, and the models, a path of both vendors."""
 
 from api.anthropic.pages import DEFAULT_LIMIT, MAX_LIMIT
-from api.schema.chat import FALLBACK
+from api.schema.chat import FALLBACK, RESIDENCY
 from api.schema.errors import OF_A_MODEL
 from api.schema.shapes import (
+    CACHE_FIELD,
+    CACHE_HEADER,
     COUNT,
     EVENTS,
     FILLED,
@@ -31,6 +33,7 @@ from api.schema.shapes import (
     query,
     ref,
     said,
+    says_cache,
     stream,
     streamed,
     taken,
@@ -53,6 +56,7 @@ _OPTIONS: dict[str, Schema] = {
     "output_config": taken({}, {"effort": words("low", "medium", "high", "xhigh", "max"), "format": THING}),
     "metadata": taken({}, {"user_id": TEXT}),
     "fallback": FALLBACK,
+    "residency": RESIDENCY,
 }
 
 
@@ -61,7 +65,7 @@ def _page(item: Schema) -> Schema:
 
 
 SCHEMAS: dict[str, Schema] = {
-    "MessageRequest": taken({**_PROMPT, "max_tokens": POSITIVE}, _OPTIONS),
+    "MessageRequest": taken({**_PROMPT, "max_tokens": POSITIVE}, {**_OPTIONS, **CACHE_FIELD}),
     "MessageParam": taken({"role": words("user", "assistant", "system"), "content": _BLOCKS}, {}),
     "TokenCountRequest": taken(_PROMPT, _OPTIONS),
     "Message": given(
@@ -144,9 +148,9 @@ _ASKED = {**_HELLO, "max_tokens": 100}
 
 OPERATIONS: Operations = {
     ("POST", "/v1/messages"): operation(
-        streamed(answer(ref("Message")), EVENTS, "With `stream`: the events of the message."),
+        says_cache(streamed(answer(ref("Message")), EVENTS, "With `stream`: the events of the message.")),
         *OF_A_MODEL,
-        parameters=(_VERSION,),
+        parameters=(_VERSION, CACHE_HEADER),
         request=body(ref("MessageRequest"), _ASKED),
     ),
     ("POST", "/v1/messages/count_tokens"): operation(

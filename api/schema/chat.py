@@ -2,6 +2,8 @@
 
 from api.schema.errors import OF_A_MODEL
 from api.schema.shapes import (
+    CACHE_FIELD,
+    CACHE_HEADER,
     COUNT,
     EVENTS,
     FILLED,
@@ -26,6 +28,7 @@ from api.schema.shapes import (
     operation,
     ref,
     said,
+    says_cache,
     streamed,
     taken,
     texts,
@@ -40,6 +43,10 @@ from penstock.dialects.text_object import FINISH_REASONS as TEXT_FINISH_REASONS
 from penstock.dialects.text_request import MAX_TEXTS
 
 FALLBACK = said(texts(0, 8), "Models to ask, in this order, when the one asked for fails. Not the vendor's.")
+RESIDENCY = said(
+    {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$"},
+    "The tag of where the data of this request must stay: only models of that `residency` are asked. Not the vendor's.",
+)
 METADATA: Schema = {
     "type": "object",
     "maxProperties": 16,
@@ -62,11 +69,13 @@ _SAMPLING: dict[str, Schema] = {
     "frequency_penalty": between(-2, 2),
     "logit_bias": {"type": "object", "additionalProperties": NUMBER},
     "user": TEXT,
+    **CACHE_FIELD,
     "stream": said(FLAG, "Answer as server-sent events."),
     "stream_options": _STREAM_OPTIONS,
     "store": FLAG,
     "metadata": METADATA,
     "fallback": FALLBACK,
+    "residency": RESIDENCY,
 }
 MESSAGE = taken(
     {"role": words("system", "developer", "user", "assistant", "tool")},
@@ -164,8 +173,10 @@ SCHEMAS: dict[str, Schema] = {
             "dimensions": POSITIVE,
             "encoding_format": words("float", "base64"),
             "user": TEXT,
+            **CACHE_FIELD,
             "metadata": METADATA,
             "fallback": FALLBACK,
+            "residency": RESIDENCY,
         },
     ),
     "EmbeddingList": given(
@@ -184,20 +195,27 @@ _HELLO = [{"role": "user", "content": "Hello!"}]
 
 OPERATIONS: Operations = {
     ("POST", "/v1/chat/completions"): operation(
-        streamed(
-            answer(ref("ChatCompletion")), EVENTS, "With `stream`: chunks of the completion, then `data: [DONE]`."
+        says_cache(
+            streamed(
+                answer(ref("ChatCompletion")), EVENTS, "With `stream`: chunks of the completion, then `data: [DONE]`."
+            )
         ),
         *OF_A_MODEL,
+        parameters=(CACHE_HEADER,),
         request=body(ref("ChatCompletionRequest"), {"model": "fast", "messages": _HELLO}),
     ),
     ("POST", "/v1/completions"): operation(
-        streamed(answer(ref("Completion")), EVENTS, "With `stream`: chunks of the completion, then `data: [DONE]`."),
+        says_cache(
+            streamed(answer(ref("Completion")), EVENTS, "With `stream`: chunks of the completion, then `data: [DONE]`.")
+        ),
         *OF_A_MODEL,
+        parameters=(CACHE_HEADER,),
         request=body(ref("CompletionRequest"), {"model": "fast", "prompt": "Once upon a time"}),
     ),
     ("POST", "/v1/embeddings"): operation(
-        answer(ref("EmbeddingList")),
+        says_cache(answer(ref("EmbeddingList"))),
         *OF_A_MODEL,
+        parameters=(CACHE_HEADER,),
         request=body(ref("EmbeddingRequest"), {"model": "vectors", "input": ["a text", "another"]}),
     ),
 }

@@ -2,8 +2,10 @@
 
 from typing import get_args
 
+from api.jobs.rehearsals import ENDPOINTS, MAX_REQUESTS
 from api.schema.chat import CHAT_OPTIONS
 from api.schema.shapes import (
+    CACHE_HEADER,
     COUNT,
     EVENTS,
     FILLED,
@@ -27,6 +29,7 @@ from api.schema.shapes import (
     header,
     in_path,
     kind,
+    listing,
     many,
     maybe,
     operation,
@@ -34,6 +37,7 @@ from api.schema.shapes import (
     said,
     stream,
     taken,
+    texts,
     words,
 )
 from penstock.rules.lifecycle import JobState
@@ -74,11 +78,17 @@ _ATTEMPT = given(
     }
 )
 
+_DECISION: dict[str, Schema] = {
+    "route": TEXT,
+    "policy": TEXT,
+    "reason": TEXT,
+    "order": said(texts(1), "The models in the order in which they are asked."),
+    "excluded": said({"type": "object", "additionalProperties": TEXT}, "Models that may not serve it, and why."),
+}
 _ROUTING = given(
+    {"route": TEXT, "policy": TEXT, "answered_by": maybe(TEXT)},
     {
-        "route": TEXT,
-        "policy": TEXT,
-        "answered_by": TEXT,
+        **_DECISION,
         "steps": many(
             given(
                 {
@@ -90,7 +100,23 @@ _ROUTING = given(
                 }
             )
         ),
-    }
+    },
+)
+_ERROR = given(
+    {"type": TEXT, "message": TEXT, "status": INTEGER, "param": maybe(TEXT), "code": maybe(TEXT)},
+)
+_REHEARSED = given(
+    {"model": maybe(TEXT), "deployment": maybe(TEXT), "error": maybe(_ERROR)},
+    {
+        "order": texts(1),
+        "input_tokens": COUNT,
+        "output_tokens": COUNT,
+        "cost": said(maybe(NUMBER), "US dollars at `deployment`, estimated; null where no price is known."),
+        "costs": said({"type": "object", "additionalProperties": maybe(NUMBER)}, "The same, of all in `order`."),
+        "routing": maybe(given(_DECISION)),
+        "stages": said(maybe(many(texts(1))), "Of a route that escalates: the models of each step."),
+        "shares": said(maybe(many(NUMBER)), "Which share of your latest jobs there was asked each step."),
+    },
 )
 
 SCHEMAS: dict[str, Schema] = {
@@ -102,6 +128,14 @@ SCHEMAS: dict[str, Schema] = {
             {"required": ["messages"], "properties": {"messages": {"type": "array"}, "input": {"type": "null"}}},
         ],
     },
+    "Rehearsal": listing(_REHEARSED),
+    "RehearsalRequest": either(
+        taken(
+            {"requests": many(THING, 1, MAX_REQUESTS)},
+            {"endpoint": said(words(*ENDPOINTS), "Whose bodies they are, as in a batch's lines.")},
+        ),
+        ref("JobRequest"),
+    ),
     "Job": given(
         {
             "id": TEXT,
@@ -116,10 +150,10 @@ SCHEMAS: dict[str, Schema] = {
             ),
             "usage": maybe(given(dict.fromkeys(_TOKENS, COUNT))),
             "error": maybe(given({"type": TEXT, "message": TEXT, "code": maybe(TEXT)})),
-            "cache": maybe(words("hit", "coalesced", "miss")),
+            "cache": maybe(words("hit", "coalesced", "semantic", "miss")),
             "metadata": maybe(THING),
             "callback_url": maybe(TEXT),
-            "routing": said(maybe(_ROUTING), "What a route with a choice decided, and why."),
+            "routing": said(maybe(_ROUTING), "How a route chose, and why; null where a model was named."),
             "priority": INTEGER,
             "expires_at": maybe(TIME),
             "deployment": maybe(TEXT),
@@ -142,8 +176,13 @@ OPERATIONS: Operations = {
         "404",
         "409",
         status=202,
-        parameters=(IDEMPOTENCY_KEY, PRIORITY_HEADER),
+        parameters=(IDEMPOTENCY_KEY, PRIORITY_HEADER, CACHE_HEADER),
         request=body(ref("JobRequest"), {"model": "fast", "input": "Hello!"}),
+    ),
+    ("POST", "/v1/jobs/route"): operation(
+        answer(ref("Rehearsal"), "Where each request would go."),
+        "404",
+        request=body(ref("RehearsalRequest"), {"model": "fast", "input": "Hello!"}),
     ),
     ("GET", "/v1/jobs/{job_id}"): operation(answer(ref("Job")), "404", parameters=(_ID,)),
     ("POST", "/v1/jobs/{job_id}/cancel"): operation(answer(ref("Job")), "400", "404", parameters=(_ID,)),

@@ -1,8 +1,10 @@
 """OpenAI's responses."""
 
-from api.schema.chat import FALLBACK, METADATA
+from api.schema.chat import FALLBACK, METADATA, RESIDENCY
 from api.schema.errors import OF_A_MODEL
 from api.schema.shapes import (
+    CACHE_FIELD,
+    CACHE_HEADER,
     COUNT,
     EVENTS,
     FILLED,
@@ -33,6 +35,7 @@ from api.schema.shapes import (
     query,
     ref,
     said,
+    says_cache,
     streamed,
     taken,
     texts,
@@ -71,8 +74,10 @@ _REQUEST = taken(
         "prompt_cache_key": TEXT,
         "safety_identifier": TEXT,
         "user": TEXT,
+        **CACHE_FIELD,
         "metadata": METADATA,
         "fallback": FALLBACK,
+        "residency": RESIDENCY,
     },
 )
 _USAGE = given(
@@ -116,10 +121,10 @@ _EVENTS = "The events of the response, numbered."
 
 OPERATIONS: Operations = {
     ("POST", "/v1/responses"): operation(
-        streamed(answer(ref("Response")), EVENTS, f"With `stream`: {_EVENTS}"),
+        says_cache(streamed(answer(ref("Response")), EVENTS, f"With `stream`: {_EVENTS}")),
         *OF_A_MODEL,
         "409",
-        parameters=(IDEMPOTENCY_KEY, PRIORITY_HEADER),
+        parameters=(IDEMPOTENCY_KEY, PRIORITY_HEADER, CACHE_HEADER),
         request=body(ref("ResponseRequest"), {"model": "fast", "input": "Hello!", "background": True}),
     ),
     ("POST", "/v1/responses/input_tokens"): operation(

@@ -145,6 +145,30 @@ PRIORITY = said(whole(LOWEST, HIGHEST), "Its place among the tenant's own work: 
 PRIORITY_HEADER = header(HEADER, whole(LOWEST, HIGHEST), "The lowest of a tenant's own work goes first. Default 0.")
 
 
+_CACHE_WORD = "on|read|write|refresh|off|no-store|no-cache|max-age=[0-9]{1,9}"
+_CACHE_WISH: Schema = {"type": "string", "pattern": f"^({_CACHE_WORD})(, ?({_CACHE_WORD}))*$"}
+CACHE_FIELD: Mapping[str, Schema] = {
+    "penstock_cache": said(_CACHE_WISH, "What is wanted of the cache; the header `x-penstock-cache` goes before it.")
+}
+CACHE_HEADER = header(
+    "x-penstock-cache",
+    _CACHE_WISH,
+    "What is wanted of the cache (docs/caching.md), words separated by commas: `off` and `no-store` neither read nor "
+    "keep, `read` keeps nothing new, `refresh` (or `write`, `no-cache`) asks the provider and keeps its answer, "
+    "`max-age=SECONDS` takes nothing older, `on` reads and keeps at any temperature. The field `penstock_cache` of the "
+    "body says the same.",
+)
+
+
+def says_cache(reply: Operation) -> Operation:
+    """The answer, with the header that says what the cache came to."""
+    told = {
+        "description": "What the cache came to; absent where it was not asked.",
+        "schema": words("hit", "coalesced", "semantic", "miss"),
+    }
+    return {**reply, "headers": {"x-penstock-cache": told}}
+
+
 def body(schema: Schema, example: Any, *, required: bool = True) -> Operation:
     """A JSON body, with one that works."""
     return {"required": required, "content": {JSON: {"schema": schema, "example": example}}}

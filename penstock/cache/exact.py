@@ -1,60 +1,74 @@
 """Answers by their exact key: a tier in the process, and one in Redis that the fleet shares.
 
-Both hold packed bytes within a budget. Whatever is wrong with Redis is a miss: the cache saves money, it must not cost
-an answer. Where Redis is slow or away it is left alone for some seconds.
+Both hold packed bytes within a budget. Whatever is wrong with Redis is a miss.
 """
 
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
-from typing import Any, TypeVar
+from typing import Any
 
-import structlog
+import orjson
 
-from penstock.completion import CompletionResult
+from penstock.cache.roundtrips import RoundTrips
+from penstock.completion import CompletionResult, EmbeddingResult
 from penstock.completion.encoding import dumps, loads, pack, unpack
 from penstock.configuration.policies import CacheConfig
-from penstock.redis import PREFIX, Redis, RedisError
+from penstock.redis import PREFIX, Redis
 
 #: seconds after which an entry in the process is looked up in Redis again: another process may have refreshed it
 MEMORY_SECONDS = 60.0
-#: a call to Redis that takes longer than this is a miss. More than a process that just started is late by itself: it
-#: would take its own lateness for that of Redis
-_PATIENCE = 2.0
-#: seconds for which Redis is left alone after it failed
-_PAUSE = 5.0
-#: calls to Redis at one moment: the pool has no more connections
-CONNECTIONS = 24
+#: connections to Redis of one process: one in hand for entries and one for parts, each with one to take its place
+CONNECTIONS = 4
+#: for so long the part of a broken answer is kept: who asks again does so soon
+_PART_MS = 600_000
+_SCRIPTS = ("enter", "leave", "keep")
 _TIME_DIGITS = 13
+_TEXTS, _VECTORS = "result", "vectors"
 _INDEX, _SIZES = f"{PREFIX}cache:index", f"{PREFIX}cache:sizes"
-_log = structlog.get_logger()
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An answer, when it was made (seconds since 1970), and what it cost in US dollars, None: unknown."""
+    """An answer, when its call began (seconds since 1970), and what it cost in US dollars, None: unknown.
 
-    result: CompletionResult
+    `models` are the names of the model that gave it, and `tags` its request's: by these it is invalidated.
+    """
+
+    result: CompletionResult | EmbeddingResult
     created: float
     cost: Decimal | None
+    models: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
-        """The time, to be compared without unpacking, and the packed rest."""
-        value = {"result": self.result.to_json(), "cost": str(self.cost) if self.cost is not None else None}
-        return f"{int(self.created * 1000):0{_TIME_DIGITS}d}".encode() + pack(dumps(value))
+        """The time, to be compared without unpacking, and the packed rest. Numbers of vectors do not pack."""
+        kind = _VECTORS if isinstance(self.result, EmbeddingResult) else _TEXTS
+        value = {
+            kind: self.result.to_json(),
+            "cost": str(self.cost) if self.cost is not None else None,
+            "models": self.models,
+            "tags": self.tags,
+        }
+        try:
+            text = orjson.dumps(value)
+        except TypeError:  # half a surrogate pair, or a number over 64 bits
+            text = dumps(value)
+        return f"{int(self.created * 1000):0{_TIME_DIGITS}d}".encode() + (text if kind == _VECTORS else pack(text))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Entry":
         """The inverse of `to_bytes`."""
         value = loads(unpack(data[_TIME_DIGITS:]))
         cost = Decimal(value["cost"]) if value["cost"] is not None else None
-        return cls(CompletionResult.from_json(value["result"]), _created(data), cost)
+        made = _created(data), cost, tuple(value["models"]), tuple(value["tags"])
+        if _VECTORS in value:
+            return cls(EmbeddingResult.from_json(value[_VECTORS]), *made)
+        return cls(CompletionResult.from_json(value[_TEXTS]), *made)
 
 
 def _created(data: bytes) -> float:
@@ -98,57 +112,69 @@ class Memory:
 
 
 class Shared:
-    """The tier in Redis, and who is making what is not there yet. Every method answers None where Redis does not."""
+    """The tier in Redis, and who is making what is not there yet. Every answer is None where Redis gives none."""
 
-    def __init__(self, redis: Redis, config: CacheConfig) -> None:
+    def __init__(self, redis: Redis | None, config: CacheConfig) -> None:
+        """Without a `redis`, or with no bytes there, nothing is there and nobody is asked."""
         self._budget = config.redis_bytes
         self._keep_ms = int(config.ttl * 1000)
-        self._places = asyncio.Semaphore(CONNECTIONS)
-        self._pause_until = 0.0
-        self._get = redis.get
-        self._enter, self._leave, self._renew = (redis.register_script(_script(n)) for n in ("enter", "leave", "keep"))
+        self._trips: RoundTrips | None = None
+        self._hashes: dict[str, str] = {}
+        if redis is not None and self._budget:
+            self._trips = RoundTrips(redis, [_script(name) for name in _SCRIPTS])
+            self._hashes = {name: redis.register_script(_script(name)).sha for name in _SCRIPTS}
 
     async def get(self, key: str, since: float) -> bytes | None:
         """The entry, if it was made at `since` or later."""
-        found: Any = await self._ask(lambda: self._get(_entry_key(key)))
+        found: bytes | None = await self._ask("GET", _entry_key(key))
         return found if found is not None and _created(found) >= since else None
 
-    async def enter(self, key: str, token: str, lead_ms: int, since: float) -> bytes | int | None:
+    def enter(self, key: str, token: str, lead_ms: int, since: float) -> "asyncio.Future[bytes | int | None]":
         """The entry; or 1: the caller is to make it, 0: another is, -1: go alone."""
-        keys = [_entry_key(key), _lead_key(key)]
-        args: list[str | int] = [token, lead_ms, int(since * 1000)]
-        answer: bytes | int | None = await self._ask(lambda: self._enter(keys=keys, args=args))
-        return answer
+        return self._run("enter", (_entry_key(key), _lead_key(key)), (token, lead_ms, int(since * 1000)))
 
-    async def leave(self, key: str, token: str, data: bytes, alone_ms: int) -> int | None:
+    def leave(self, key: str, token: str, data: bytes, alone_ms: int) -> "asyncio.Future[int | None]":
         """Keep an entry, if `data` is one, and give up the lead of `token`; others go alone for so long."""
-        keys = [_entry_key(key), _lead_key(key), _INDEX, _SIZES]
-        args: list[str | bytes | int] = [token, data, self._keep_ms, self._budget, alone_ms]
-        moved: int | None = await self._ask(lambda: self._leave(keys=keys, args=args))
-        return moved
+        keys = (_entry_key(key), _lead_key(key), _INDEX, _SIZES)
+        return self._run("leave", keys, (token, data, self._keep_ms, self._budget, alone_ms))
 
-    async def keep(self, key: str, token: str, lead_ms: int) -> None:
+    async def get_part(self, key: str) -> bytes | None:
+        """What there is of an answer that broke off. It is no entry: only who can go on from it may read it."""
+        found: bytes | None = await self._ask("GET", _part_key(key))
+        return found
+
+    async def keep_part(self, key: str, data: bytes) -> None:
+        """Keep a part for some minutes, within the budget of entries."""
+        keys = (_part_key(key), _lead_key(key), _INDEX, _SIZES)
+        await self._run("leave", keys, ("", data, _PART_MS, self._budget, 0))
+
+    def keep(self, key: str, token: str, lead_ms: int) -> "asyncio.Future[int | None]":
         """Renew a lead."""
-        await self._ask(lambda: self._renew(keys=[_lead_key(key)], args=[token, lead_ms]))
+        return self._run("keep", (_lead_key(key),), (token, lead_ms))
 
-    async def _ask(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        if self._budget == 0:
-            return None
-        try:
-            async with self._places:
-                if time.monotonic() < self._pause_until:
-                    return None
-                async with asyncio.timeout(_PATIENCE):
-                    return await call()
-        except (RedisError, OSError, TimeoutError) as error:
-            if time.monotonic() > self._pause_until:
-                _log.warning("the cache does without Redis", error=f"{type(error).__name__}: {error}"[:200])
-            self._pause_until = time.monotonic() + _PAUSE
-            return None
+    async def close(self) -> None:
+        """Give the connection back."""
+        if self._trips is not None:
+            await self._trips.close()
+
+    def _run(self, script: str, keys: tuple[str, ...], args: tuple[str | bytes | int, ...]) -> "asyncio.Future[Any]":
+        return self._ask("EVALSHA", self._hashes.get(script, ""), len(keys), *keys, *args)
+
+    def _ask(self, *command: str | bytes | int) -> "asyncio.Future[Any]":
+        """Sent when this returns, or about to be: whoever is not waiting for the answer need not."""
+        if self._trips is not None:
+            return self._trips.ask(*command)
+        nothing: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        nothing.set_result(None)
+        return nothing
 
 
 def _entry_key(key: str) -> str:
     return f"{PREFIX}cache:entry:{key}"
+
+
+def _part_key(key: str) -> str:
+    return f"{PREFIX}cache:part:{key}"
 
 
 def _lead_key(key: str) -> str:

@@ -8,39 +8,16 @@ by numbers, names and script alone.
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Protocol
+
+from penstock.cache import lexicon
 
 _WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[€$£¥%]")
 
 
-def _set(*lines: str) -> frozenset[str]:
-    return frozenset(" ".join(lines).split())
-
-
-#: `one` is left out: as often a pronoun as a number
-_NUMBER_WORDS = {
-    "zero": "0", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
-    "nine": "9", "ten": "10", "eleven": "11", "twelve": "12",
-}  # fmt: skip
-#: each line is one unit
-_UNITS = {
-    spelling: line.split()[0]
-    for line in (
-        "€ eur euro euros", "$ usd dollar dollars", "£ gbp pound pounds", "¥ jpy yen", "% percent", "inr rupee rupees",
-        "second seconds sec", "min minute minutes", "hour hours", "day days", "week weeks", "month months",
-        "year years", "mm millimetre millimeter", "cm centimetre centimeter", "metre meter metres meters",
-        "km kilometre kilometer kilometres kilometers", "mile miles", "ft foot feet", "inch inches", "gram grams",
-        "kg kilogram kilograms kilo kilos", "lb lbs", "ml millilitre", "litre liter litres liters", "mg milligram",
-        "celsius", "fahrenheit", "kb", "mb", "gb", "tb",
-    )
-    for spelling in line.split()
-}  # fmt: skip
-_NEGATIONS = _set(
-    "not no never without cannot none nobody nothing neither nor unable impossible except dont didnt doesnt isnt wont",
-    "cant hasnt havent wasnt werent couldnt wouldnt shouldnt arent fail fails failed failing failure decline declined",
-    "declines refuse refused reject rejected denied broken incorrect wrong missing unsuccessful invalid stuck blocked",
-)
+_SHORTEST_STEM = 3
 _QUESTIONS = (
     ("time", re.compile(r"\bhow (?:long|soon|fast|quickly)\b|\bwhen\b")),
     ("amount", re.compile(r"\bhow (?:much|many)\b")),
@@ -48,28 +25,20 @@ _QUESTIONS = (
     ("person", re.compile(r"\bwho(?:se|m)?\b")),
     ("reason", re.compile(r"\bwhy\b|\bhow come\b|\bwhat(?:'s| is) the reason\b")),
 )
-_PAIRS = (
-    "increase decrease", "before after", "with without", "maximum minimum", "buy sell", "open close", "enable disable",
-    "first last", "more less", "more fewer", "on off", "left right", "start stop", "add remove", "import export",
-    "install uninstall", "send receive", "incoming outgoing", "deposit withdraw", "cheap expensive", "highest lowest",
-    "oldest newest", "lock unlock", "physical virtual", "debit credit", "above below", "encrypt decrypt",
-    "upload download", "hot cold", "safe unsafe", "safe dangerous", "legal illegal", "advantages disadvantages",
-    "male female", "best worst", "heaviest lightest", "include exclude", "ascending descending", "win lose",
-)  # fmt: skip
 _OPPOSITES: dict[str, set[str]] = {}
-for _one, _other in map(str.split, _PAIRS):
-    _OPPOSITES.setdefault(_one, set()).add(_other)
-    _OPPOSITES.setdefault(_other, set()).add(_one)
-_LANGUAGES = {
-    "en": "the is my i what how to do can you and of it a for why",
-    "de": "der die das ist ich mein wie und nicht ein eine kann was für zu",
-    "fr": "le la les est je mon comment et une un que pour pourquoi des du",
-    "es": "el los es mi cómo y una un que para por qué las puedo del",
-    "it": "il gli è mio come e una un che per perché posso della di lo",
-    "pt": "o os é meu como e uma um que para por posso não da do",
-    "nl": "de het is mijn hoe en een niet kan wat voor ik te van",
-}
-_STOP_WORDS = {language: frozenset(text.split()) for language, text in _LANGUAGES.items()}
+
+
+def _stem(word: str) -> str:
+    """A word without the ending of a verb or a plural, so that enabling and disabled meet."""
+    for ending in ("ing", "ed", "es", "s", "d", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= _SHORTEST_STEM:
+            return word[: -len(ending)]
+    return word
+
+
+for _one, _other in map(str.split, lexicon.OPPOSITES):
+    _OPPOSITES.setdefault(_stem(_one), set()).add(_stem(_other))
+    _OPPOSITES.setdefault(_stem(_other), set()).add(_stem(_one))
 
 
 class Judge(Protocol):
@@ -87,20 +56,17 @@ def words(text: str) -> list[str]:
 
 def disagreement(asked: str, stored: str) -> str | None:
     """What speaks against serving the answer to `stored` for `asked`: the name of the first check that fails."""
-    first, second = _Question(asked), _Question(stored)
-    for name, facet in _FACETS.items():
-        if facet(first) != facet(second):
+    first, second = _read(asked), _read(stored)
+    for name, ours in first.facets.items():
+        if ours != second.facets[name]:
             return name
     if _contradicts(first, second):
         return "opposites"
-    if _other_language(first, second):
+    if _differ(first.language, second.language):
         return "language"
     if first.strange_to(second) or second.strange_to(first) or _turned_round(first, second):
         return "names"
-    ours, theirs = _question_word(first), _question_word(second)
-    if ours is not None and theirs is not None and ours != theirs:
-        return "question"
-    return None
+    return "question" if _differ(first.kind, second.kind) else None
 
 
 class _Question:
@@ -109,6 +75,9 @@ class _Question:
         self.words = words(text)
         self.known = frozenset(self.words)
         self.names = _names(self.text)
+        self.facets = {name: facet(self) for name, facet in _FACETS.items()}
+        self.language = _language(self)
+        self.kind = _kind(self)
 
     def strange_to(self, other: "_Question") -> bool:
         """Whether it names something that the other does not mention, however that is written."""
@@ -120,31 +89,39 @@ class _Question:
         return found if len(set(found)) > 1 else ()
 
 
+#: a question is compared with several, and one that is stored with many
+_read = lru_cache(maxsize=10_000)(_Question)
+
+
 def _names(text: str) -> frozenset[str]:
-    """Words that begin with a capital inside a sentence. Where nearly all do, capitals say nothing."""
+    """Words that begin with a capital inside a sentence; none in a title or a shout, where small words do too."""
     tokens = [(match.group(), match.start()) for match in re.finditer(r"[^\W\d_][\w'-]*", text)]
     capital = [(token, at) for token, at in tokens if token[0].isupper()]
-    if len(capital) > 0.6 * len(tokens):
+    if len(capital) > 0.6 * len(tokens) and any(_is_small(token) for token, at in capital if at > 0):
         return frozenset()
     found = set()
     for token, at in capital:
         before = text[:at].rstrip(" \"'(")
         if before and before[-1] not in ".?!:\n" and token not in {"I", "I'm", "I've", "I'd", "I'll"}:
             found.update(words(token))
-    return frozenset(found - _UNITS.keys())
+    return frozenset(found - lexicon.UNITS.keys())
+
+
+def _is_small(word: str) -> bool:
+    return word != "I" and any(word.lower() in small for small in lexicon.LANGUAGES.values())
 
 
 def _numbers(question: _Question) -> tuple[str, ...]:
-    digits = (_NUMBER_WORDS.get(word, word) for word in question.words)
+    digits = (lexicon.NUMBER_WORDS.get(word, word) for word in question.words)
     return tuple(sorted(word.replace(",", "") for word in digits if word[0].isdigit()))
 
 
 def _units(question: _Question) -> frozenset[str]:
-    return frozenset(_UNITS[word] for word in question.words if word in _UNITS)
+    return frozenset(lexicon.UNITS[word] for word in question.words if word in lexicon.UNITS)
 
 
 def _negated(question: _Question) -> bool:
-    return any(word in _NEGATIONS or word.endswith("n't") for word in question.words)
+    return any(word in lexicon.NEGATIONS or word.endswith("n't") for word in question.words)
 
 
 def _script(question: _Question) -> frozenset[str]:
@@ -154,12 +131,12 @@ def _script(question: _Question) -> frozenset[str]:
 
 def _language(question: _Question) -> str | None:
     """The language whose small words are most, None where it is not clear."""
-    counts = sorted(((len(question.known & small), name) for name, small in _STOP_WORDS.items()), reverse=True)
+    counts = sorted(((len(question.known & small), name) for name, small in lexicon.LANGUAGES.items()), reverse=True)
     (most, name), (second, _) = counts[0], counts[1]
     return name if most > second + 1 else None
 
 
-def _question_word(question: _Question) -> str | None:
+def _kind(question: _Question) -> str | None:
     """What kind of thing is asked for. `what` and `how` ask for anything, so they agree with all."""
     plain = question.text.lower()
     kinds = [name for name, pattern in _QUESTIONS if pattern.search(plain)]
@@ -171,20 +148,35 @@ def _turned_round(first: _Question, second: _Question) -> bool:
     return first.order() != second.order() and sorted(first.words) == sorted(second.words)
 
 
-def _other_language(first: _Question, second: _Question) -> bool:
-    ours, theirs = _language(first), _language(second)
+def _differ(ours: str | None, theirs: str | None) -> bool:
+    """Both are known, and not the same."""
     return ours is not None and theirs is not None and ours != theirs
 
 
 def _contradicts(first: _Question, second: _Question) -> bool:
     """One says what the other says the opposite of, and neither says both."""
-    ours, theirs = first.known - second.known, second.known - first.known
-    return any(other in theirs for word in ours for other in _OPPOSITES.get(word, ()))
+    ours, theirs = map(_stem, first.known - second.known), set(map(_stem, second.known - first.known))
+    return any(other in theirs for word in ours for other in _opposites(word))
+
+
+def _opposites(stem: str) -> Iterator[str]:
+    yield from _OPPOSITES.get(stem, ())
+    for plain, reversing in lexicon.REVERSING:
+        for one, other in ((plain, reversing), (reversing, plain)):
+            rest = stem.removeprefix(one)
+            if stem.startswith(one) and len(rest) >= _SHORTEST_STEM:
+                yield other + rest
+
+
+def _kinds(question: _Question) -> frozenset[str]:
+    """What it names of weekdays, colours, countries and the like, in capitals or not."""
+    return frozenset(kind[word] for kind in lexicon.KINDS for word in question.known if word in kind)
 
 
 _FACETS: dict[str, Callable[[_Question], object]] = {
     "numbers": _numbers,
     "units": _units,
     "negation": _negated,
+    "kinds": _kinds,
     "script": _script,
 }

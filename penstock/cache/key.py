@@ -5,43 +5,41 @@ to requests is part of the key from its first day.
 """
 
 import hashlib
-from dataclasses import replace
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 import orjson
 
-from penstock.completion import CompletionRequest
+from penstock.completion import CompletionRequest, EmbeddingRequest
 from penstock.providers.deployments import Deployment
 
 #: raised when what an entry means has changed: older ones are then no longer found
-_FORM = 1
+_FORM = 2
 #: fields that no model sees: how a request is counted, charged, kept or traced
 _UNSEEN = frozenset(
     {"metadata", "safety_identifier", "service_tier", "store", "prompt_cache_key", "prompt_cache_retention"}
 )
 _ANTHROPIC = "anthropic"
+#: no part of what is asked: the public name (the deployment says what it stands for), where to go after a failure and
+#: where its data must stay, who asks. The last two are looked through for fields that no model sees.
+_APART = ("model", "fallback", "residency", "user", "extra", "responses_only")
+_told = attrgetter(*(field.name for field in fields(CompletionRequest) if field.name not in _APART))
+_embedded = attrgetter(*(field.name for field in fields(EmbeddingRequest) if field.name not in _APART))
 
 
-def cache_key(tenant: str, deployment: Deployment, request: CompletionRequest) -> str | None:
+def cache_key(tenant: str, deployment: Deployment, request: CompletionRequest | EmbeddingRequest) -> str | None:
     """The key, or None for a request that has no exact form (half a surrogate pair, a number out of range).
 
-    Left out are the public name (the deployment says what it stands for), the models to fall back to, `user`, and
-    fields that no model sees.
+    Left out are the public name, the models to fall back to, `residency`, `user`, and fields that no model sees.
     """
-    provider = deployment.provider_config
-    served = [deployment.upstream_model, deployment.provider, provider.wire_format, provider.base_url]
-    told = replace(
-        request,
-        model="",
-        fallback=(),
-        user=None,
-        extra=_seen(request.extra),
-        responses_only=_seen(request.responses_only),
-    )
-    # which headers and quirks the operator sets can change an answer too
-    ours = [provider.api_version, sorted(provider.headers.items()), provider.quirks.model_dump(mode="json")]
+    asked: tuple[Any, ...]
+    if isinstance(request, EmbeddingRequest):
+        asked = ("embeddings", _embedded(request), _seen(request.extra))
+    else:
+        asked = ("completion", _kinds(request), _told(request), _seen(request.extra), _seen(request.responses_only))
     try:
-        text = orjson.dumps([_FORM, tenant, served, ours, _kinds(told), told], option=orjson.OPT_SORT_KEYS)
+        text = orjson.dumps((_FORM, tenant, deployment.fingerprint, asked), option=orjson.OPT_SORT_KEYS)
     except (TypeError, ValueError):
         return None
     return hashlib.sha256(text).hexdigest()

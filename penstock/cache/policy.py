@@ -2,12 +2,18 @@
 
 import re
 from dataclasses import dataclass, replace
+from typing import Any
 
 from penstock.configuration.policies import CacheConfig, CacheMode, CacheRuleConfig
 from penstock.errors import InvalidRequest
 
 #: the field of a request's body that says what its caller wishes; the header `x-penstock-cache` stands for it
 FIELD = "penstock_cache"
+#: the field with the tags by which its answer can be invalidated; the header `x-penstock-cache-tags` stands for it
+TAGS_FIELD = "penstock_cache_tags"
+MOST_TAGS = 16
+#: no comma, which separates tags in the header
+TAG = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _WORDS: dict[str, CacheMode] = {"on": "on", "read": "read", "write": "write", "refresh": "write"}
 _WORDS |= {"off": "off", "no-store": "off", "no-cache": "write"}
 _MAX_AGE = re.compile(r"max-age=(\d{1,9})")
@@ -19,7 +25,7 @@ class CachePolicy:
     """What is allowed for one request; `max_age` is in seconds, None: any age.
 
     `reads_alike` and `writes_alike` are for the semantic cache, which has a switch of its own: a request
-    can only narrow that.
+    can only narrow that. The answer is kept with `tags`.
     """
 
     reads: bool = False
@@ -27,6 +33,7 @@ class CachePolicy:
     max_age: float | None = None
     reads_alike: bool = True
     writes_alike: bool = True
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,36 @@ class Wish:
 
     mode: CacheMode | None = None
     max_age: float | None = None
+    tags: tuple[str, ...] = ()
+
+
+def take_wish(body: dict[str, Any]) -> Wish:
+    """The wish in a body, of which its fields are removed: no provider knows them.
+
+    Raises:
+        InvalidRequest: it is not of the form that `read_wish` and `read_tags` take.
+    """
+    return replace(read_wish(body.pop(FIELD, None)), tags=read_tags(body.pop(TAGS_FIELD, None)))
+
+
+def read_tags(value: object) -> tuple[str, ...]:
+    """The tags in a header or body field: a list, or a text in which commas separate them.
+
+    Raises:
+        InvalidRequest: they are not of that form, or too many.
+    """
+    if value is None:
+        return ()
+    if not isinstance(value, str | list):
+        message = f"'{TAGS_FIELD}' must be a list of strings, or one string."
+        raise InvalidRequest(message, param=TAGS_FIELD, code="invalid_type")
+    tags = [tag.strip() for tag in value.split(",")] if isinstance(value, str) else value
+    if not all(isinstance(tag, str) and TAG.fullmatch(tag) for tag in tags):
+        message = f"'{TAGS_FIELD}': a tag is 1 to 64 letters, digits, '-', '_', '.', ':' or '/'."
+        raise InvalidRequest(message, param=TAGS_FIELD, code="invalid_value")
+    if len(tags) > MOST_TAGS:
+        raise InvalidRequest(f"'{TAGS_FIELD}' takes at most {MOST_TAGS} tags.", param=TAGS_FIELD, code="invalid_value")
+    return tuple(dict.fromkeys(tags))
 
 
 def read_wish(value: object) -> Wish:
@@ -64,7 +101,7 @@ def policy(config: CacheConfig, *, tenant: str, model: str, temperature: float |
     """What holds for a request. It can narrow what is configured; only `on` widens it, to its own temperature."""
     rule = next((rule for rule in config.rules if _fits(rule, tenant, model)), _DEFAULT)
     if rule.temperatures == "zero" and temperature != 0 and wish.mode is None:
-        return CachePolicy()
+        return CachePolicy(tags=wish.tags)
     modes = [rule.mode] if wish.mode is None else [rule.mode, wish.mode]
     ages = [age for age in (rule.max_age, wish.max_age) if age is not None]
     return CachePolicy(
@@ -73,6 +110,7 @@ def policy(config: CacheConfig, *, tenant: str, model: str, temperature: float |
         max_age=min(ages, default=None),
         reads_alike=wish.mode in {None, "on", "read"},
         writes_alike=wish.mode in {None, "on", "write"},
+        tags=wish.tags,
     )
 
 

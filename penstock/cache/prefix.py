@@ -1,10 +1,11 @@
 """Help for providers that keep prompts: where a prompt is marked to be kept, and who writes it first.
 
 Writing a prefix to Anthropic's cache costs a quarter more than its plain input, and reading it a tenth of it ("Prompt
-caching", the vendor's documentation). So a mark pays from the second call on that has the same prefix within five
-minutes, and one on a prefix that nobody repeats costs. Therefore a prefix is marked when it was met before, here and
-lately. Calls of one batch often begin together; then one goes first and the others wait until it is answered, because
-until then each would write the prefix for itself. A call with a client waiting never waits.
+caching", the vendor's documentation); so it is for its models at Bedrock, whose marks are `cachePoint` blocks. So a
+mark pays from the second call on that has the same prefix within five minutes, and one on a prefix that nobody repeats
+costs. Therefore a prefix is marked when it was met before, here and lately. Calls of one batch often begin together;
+then one goes first and the others wait until it is answered, because until then each would write the prefix for itself.
+A call with a client waiting never waits.
 """
 
 import asyncio
@@ -14,12 +15,13 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
 from penstock.completion import CacheLifetime, CompletionRequest, Message, Part, Reasoning, Text
 from penstock.completion.encoding import dumps
+from penstock.providers.bedrock_models import family_of
 from penstock.providers.deployments import Deployment
 from penstock.redis import PREFIX, Redis, RedisError
 from penstock.rules.estimates import plain_input
@@ -35,6 +37,7 @@ _PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 _REMEMBERED = 20_000
 _KEPT_FOR: CacheLifetime = "5m"
+_KEY = "prompt_cache_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +50,33 @@ class Place:
     tokens: int
 
 
-def pays(deployment: Deployment, size: int) -> bool:
-    """Whether marks can help a request of `size` bytes there: the vendor wants them, and the prompt is long enough."""
-    wants = deployment.provider_config.wire_format == "anthropic" and deployment.model_config.prompt_cache == "auto"
-    return wants and plain_input(size) >= LEAST_TOKENS
+def help_for(deployment: Deployment, size: int) -> Literal["marks", "key"] | None:
+    """What can help a request of `size` bytes there: the model knows it, and the prompt is long enough."""
+    configured = deployment.model_config.prompt_cache
+    if configured == "off" or plain_input(size) < LEAST_TOKENS:
+        return None
+    if configured == "key":
+        return "key"
+    match deployment.provider_config.wire_format:
+        case "anthropic":
+            return "marks"
+        case "bedrock":
+            return "marks" if family_of(deployment.upstream_model).keeps else None
+        case _:
+            return None
+
+
+def keyed(request: CompletionRequest) -> CompletionRequest:
+    """The request with a `prompt_cache_key` of its beginning, unless its caller gave one.
+
+    OpenAI keeps prompts by itself, each on the machine that answered, and sends requests with one beginning and one key
+    to one machine ("Prompt caching", the vendor's documentation). The key is of the first part that ends behind the
+    least size, so it stays the same while a conversation grows.
+    """
+    found = places(request)
+    if not found or _KEY in request.extra or _KEY in request.responses_only:
+        return request
+    return replace(request, extra={**request.extra, _KEY: f"penstock-{found[0].digest.hex()}"})
 
 
 def places(request: CompletionRequest) -> list[Place]:

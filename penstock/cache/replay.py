@@ -4,7 +4,6 @@ Each question in turn looks among the earlier ones that missed, which is what th
 the stored question has another label. All shares are of all queries, not of the hits: that is what a user meets.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +15,9 @@ from penstock.cache import gate
 
 Floats = NDArray[np.float32]
 #: how many neighbours are looked at before a question counts as new
-NEIGHBOURS = 5
+NEIGHBOURS = 12
+#: scores below are looked at only where a threshold is as low
+_FLOOR = 0.7
 #: a longer question says no more about which answer it wants
 _LONGEST = 25
 
@@ -30,47 +31,56 @@ class Replayed:
     wrong: float
 
 
-def length_bonus(asked: str, stored: str) -> float:
-    """How much there is to compare: the logarithm of the words of the shorter one.
+def length_bonus(asked: Sequence[str], stored: Sequence[str]) -> Floats:
+    """How much there is to compare: the logarithm of the words of the shorter one; a row for each that is asked.
 
     Short questions are ambiguous: at one cosine, hits of 5 words were wrong six times as often as hits of 15 words
     (Banking77).
     """
-    return math.log(max(min(len(gate.words(asked)), len(gate.words(stored)), _LONGEST), 1))
+    ours, theirs = (np.array([len(gate.words(text)) for text in texts], np.float32) for texts in (asked, stored))
+    found: Floats = np.log(np.clip(np.minimum(ours[:, None], theirs[None]), 1, _LONGEST))
+    return found
 
 
 class Stream:
     """A labelled stream, in the order of its questions."""
 
-    def __init__(
-        self, texts: Sequence[str], labels: Sequence[str], vectors: Floats, *, length_weight: float, gated: bool = True
-    ) -> None:
-        """`vectors` are as they are searched: turned by the metric, of length 1."""
+    def __init__(self, texts: Sequence[str], labels: Sequence[str], scores: Floats, *, gated: bool = True) -> None:
+        """`scores` are those of each question with each other, a row a question (`Calibration.scores`)."""
         self._labels = np.unique(np.asarray(labels), return_inverse=True)[1]
-        bonus = np.log(np.clip([len(gate.words(text)) for text in texts], 1, _LONGEST)).astype(np.float32)
-        self._scores = vectors @ vectors.T
-        self._scores += np.float32(length_weight) * np.minimum(bonus[:, None], bonus[None])
+        self._scores = scores
+        self._floor = np.inf
+        self._near: list[NDArray[np.int64]] = []
         check = lru_cache(maxsize=None)(lambda asked, stored: gate.disagreement(texts[asked], texts[stored]) is None)
         self._passes = check if gated else lambda _asked, _stored: True
 
     def replay(self, threshold: float, order: Sequence[int]) -> Replayed:
         """Ask all questions of `order`, numbers of the stream's texts."""
-        stored = np.empty(len(order), np.int64)
-        count = hits = wrong = 0
+        if threshold < self._floor:
+            self._look_around(min(threshold, _FLOOR))
+        stored = np.zeros(len(self._labels), np.bool_)
+        hits = wrong = 0
         for asked in order:
-            found = self._find(asked, stored[:count], threshold)
+            found = self._find(asked, stored, threshold)
             if found is None:
-                stored[count] = asked
-                count += 1
+                stored[asked] = True
             else:
                 hits += 1
                 wrong += int(self._labels[found] != self._labels[asked])
         return Replayed(threshold, hits / len(order), wrong / len(order))
 
-    def _find(self, asked: int, stored: NDArray[np.int64], threshold: float) -> int | None:
-        scores = self._scores[asked, stored]
-        near = np.flatnonzero(scores >= threshold)
-        for index in near[np.argsort(-scores[near])][:NEIGHBOURS]:
-            if self._passes(asked, int(stored[index])):
-                return int(stored[index])
+    def _look_around(self, floor: float) -> None:
+        """Find what is near each question once, the nearest first: replays at many thresholds have it in common."""
+        self._floor, self._near = floor, []
+        for scores in self._scores:
+            near = np.flatnonzero(scores >= floor)
+            self._near.append(near[np.argsort(-scores[near])])
+
+    def _find(self, asked: int, stored: NDArray[np.bool_], threshold: float) -> int | None:
+        near = self._near[asked]
+        for other in near[stored[near]][:NEIGHBOURS].tolist():
+            if self._scores[asked, other] < threshold:
+                return None
+            if self._passes(asked, other):
+                return int(other)
         return None

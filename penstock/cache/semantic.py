@@ -8,6 +8,7 @@ for others. A near question must pass the gate (`gate`) before its answer is ser
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,12 @@ from numpy.typing import NDArray
 from penstock.cache import gate
 from penstock.cache.calibration import Calibration
 from penstock.cache.gate import Judge
-from penstock.cache.replay import NEIGHBOURS, length_bonus
+from penstock.cache.replay import NEIGHBOURS
 from penstock.completion import CompletionRequest, CompletionResult, Message, Text
 from penstock.completion.outcome import Outcome
 from penstock.store import semantic_answers as store
 from penstock.store.database import Database
-from penstock.store.semantic_answers import Place
+from penstock.store.semantic_answers import NewAnswer, Place
 
 #: a longer turn is a document rather than a question, and its vector says little
 LONGEST_QUESTION = 2000
@@ -37,11 +38,26 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A stored answer that may be served: the question it was given to, and the score."""
+    """A stored answer that may be served: the question it was given to, the score, and its cost in US dollars."""
 
     question: str
     score: float
     result: CompletionResult
+    cost: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An answer that was just made.
+
+    `deployment` is the configured model that gave it, `age` the seconds since its call began, `cost` in US dollars.
+    """
+
+    result: CompletionResult
+    deployment: str
+    tags: tuple[str, ...]
+    age: float
+    cost: Decimal | None
 
 
 def question_of(request: CompletionRequest) -> str | None:
@@ -54,55 +70,79 @@ def question_of(request: CompletionRequest) -> str | None:
     return last.text if last.text.strip() and len(last.text) <= LONGEST_QUESTION else None
 
 
-def place_of(request: CompletionRequest, tenant: str, encoder: str) -> Place:
+def place_of(request: CompletionRequest, tenant: str, space: str) -> Place:
     """Where its answer belongs: everything but the last question decides, and not who the end user is."""
     rest = replace(request, messages=(*request.messages[:-1], Message("user", ())), user=None)
     scope = hashlib.blake2b(repr(rest).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-    return Place(tenant, scope, request.model, encoder)
+    return Place(tenant, scope, request.model, space)
 
 
 class SemanticCache:
-    """Finds and keeps answers; `judge` is asked last, where there is one."""
+    """Finds and keeps answers."""
 
-    def __init__(
-        self, database: Database, calibration: Calibration, *, level: str, ttl: float, judge: Judge | None = None
-    ) -> None:
+    def __init__(self, database: Database, calibration: Calibration, *, level: str, ttl: float) -> None:
         """`level` names one of the calibration's thresholds; `ttl` is in seconds."""
         self._database = database
         self._calibration = calibration
+        self._space = calibration.space
         self._threshold = calibration.thresholds[level]
         self._ttl = ttl
-        self._judge = judge
 
     def asked(self, request: CompletionRequest, question: str, tenant: str, vector: Sequence[float]) -> Asked:
         """A question as it is searched; `vector` comes from the encoder that the calibration is for."""
         raw = np.asarray([vector], np.float32)
-        return Asked(place_of(request, tenant, self._calibration.encoder), question, self._calibration.turn(raw)[0])
+        return Asked(place_of(request, tenant, self._space), question, self._calibration.turn(raw)[0])
 
-    async def look_up(self, asked: Asked) -> Hit | None:
-        """The nearest stored answer that is near enough and passes the gate."""
-        found = await store.nearest(self._database, asked.place, asked.vector.tolist(), limit=NEIGHBOURS)
-        weight = self._calibration.length_weight
-        scored = [(one.cosine + weight * length_bonus(asked.question, one.question), one) for one in found]
-        for score, one in sorted(scored, key=lambda pair: -pair[0]):
-            if score < self._threshold:
+    def serves(self, hit: Hit) -> bool:
+        """Whether it is near enough to be served, or only to be noted."""
+        return hit.score >= self._threshold
+
+    async def look_up(
+        self, asked: Asked, *, judge: Judge | None = None, max_age: float | None = None, below: float = 0.0
+    ) -> Hit | None:
+        """The nearest stored answer that is near enough and passes the gate; none older than `max_age` seconds.
+
+        `judge` is asked last, of one after the other. What is so much `below` the threshold is found too.
+        """
+        found = await store.nearest(
+            self._database, asked.place, asked.vector.tolist(), limit=NEIGHBOURS, max_age=max_age
+        )
+        if not found:
+            return None
+        others = np.asarray([one.vector for one in found], np.float32)
+        scores = self._calibration.scores([asked.question], asked.vector[None], [one.question for one in found], others)
+        for score, one in sorted(zip(scores[0].tolist(), found, strict=True), key=lambda pair: -pair[0]):
+            if score < self._threshold - below:
                 break
             if gate.disagreement(asked.question, one.question) is not None:
                 continue
-            if self._judge is not None and not await self._judge.same(asked.question, one.question):
+            if judge is not None and not await judge.same(asked.question, one.question):
                 continue
-            result = Outcome.from_bytes(one.body).result
+            body = await store.body(self._database, one.id)
+            result = Outcome.from_bytes(body).result if body is not None else None
             if result is not None:
-                return Hit(one.question, score, result)
+                return Hit(one.question, score, result, one.cost)
         return None
 
-    async def remember(self, asked: Asked, result: CompletionResult) -> None:
+    async def remember(self, asked: Asked, made: Made) -> None:
         """Keep an answer, if it is a whole one in words."""
-        if result.finish_reasons == ("stop",) and all(part.kind in {"text", "reasoning"} for part in result.parts):
-            body = Outcome(result=result).to_bytes()
-            await store.add(self._database, asked.place, asked.question, asked.vector.tolist(), body, ttl=self._ttl)
+        result = made.result
+        if result.finish_reasons != ("stop",) or not all(part.kind in {"text", "reasoning"} for part in result.parts):
+            return
+        answer = NewAnswer(
+            question=asked.question,
+            vector=asked.vector.tolist(),
+            body=Outcome(result=result).to_bytes(),
+            deployment=made.deployment,
+            tags=made.tags,
+            age=made.age,
+            cost=made.cost,
+        )
+        await store.add(self._database, asked.place, answer, ttl=self._ttl)
 
-    async def note(self, asked: Asked, hit: Hit, agreement: float) -> None:
-        """Keep what would have been served, and how alike that was to the real answer (a cosine)."""
-        shadow = store.Shadow(asked.question, hit.question, hit.score, agreement)
+    async def note(self, asked: Asked, hit: Hit | None, agreement: float | None) -> None:
+        """Keep that it was asked, what was nearest, and how alike that was to the real answer (a cosine)."""
+        shadow = store.Shadow(asked.question)
+        if hit is not None:
+            shadow = store.Shadow(asked.question, hit.question, hit.score, agreement)
         await store.note_shadow(self._database, asked.place, shadow)

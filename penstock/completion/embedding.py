@@ -22,6 +22,8 @@ class EmbeddingRequest:
     user: str | None = None
     #: models to ask, in this order, when the one asked for fails
     fallback: tuple[str, ...] = ()
+    #: the tag of where its data must stay; only models of that tag are asked
+    residency: str | None = None
     #: fields of the caller's own dialect; forwarded where the wire format is the same
     extra: dict[str, Any] = field(default_factory=dict)
 

@@ -70,6 +70,8 @@ class CompletionRequest:
     user: str | None = None
     #: models to ask, in this order, when the one asked for fails
     fallback: tuple[str, ...] = ()
+    #: the tag of where its data must stay; only models of that tag are asked
+    residency: str | None = None
     #: fields of the caller's own dialect that have no neutral meaning; forwarded where the wire format is the same.
     #: Those of Anthropic's dialect stand together under `anthropic`: OpenAI's servers would refuse them.
     extra: dict[str, Any] = field(default_factory=dict)

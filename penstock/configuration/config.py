@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 
 from penstock.catalogue import Quirks, WireFormat, bedrock_url, quirks_of
 from penstock.configuration.policies import CacheConfig, GuardConfig
-from penstock.configuration.routes import NO_LOGPROBS, AcceptConfig, RouteConfig
+from penstock.configuration.routes import RouteConfig, check_routes
 from penstock.configuration.section import Amount, Positive, Seconds, Section
 from penstock.configuration.webhooks import WebhooksConfig
 
@@ -148,6 +148,10 @@ class ProviderConfig(Section):
         return value
 
 
+#: wire formats that have a `prompt_cache_key`
+_KEYED = frozenset({"openai", "openai-responses", "azure-openai"})
+
+
 class Price(Section):
     """US dollars per million tokens. Input read from the provider's cache or written to it falls back to `input`."""
 
@@ -155,6 +159,10 @@ class Price(Section):
     output: Amount
     cached_input: Amount | None = None
     cache_write: Amount | None = None
+
+
+Modality = Literal["text", "image", "document"]
+Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
 class ModelConfig(Section):
@@ -168,9 +176,19 @@ class ModelConfig(Section):
     context: Positive | None = None
     max_output: Positive | None = None
     quality: Amount | None = None
+    #: what it takes beside text; left out: nothing is known, and nothing is refused
+    modalities: frozenset[Modality] | None = None
+    tools: bool = True
+    #: the only tenants that may use it (left out: all)
+    tenants: frozenset[str] | None = None
+    #: the tag of where it computes, such as `eu`, for requests whose data must stay there
+    residency: Tag | None = None
     limits: Limits | None = None
-    #: whether prompts are marked to be kept where the vendor wants marks and it pays (`penstock/cache/prefix.py`)
-    prompt_cache: Literal["auto", "off"] = "auto"
+    #: `auto`: prompts are marked to be kept where the vendor wants marks and it pays; `key`: those with one beginning
+    #: are sent under one `prompt_cache_key` (`penstock/cache/prefix.py`)
+    prompt_cache: Literal["auto", "key", "off"] = "auto"
+    #: whether it goes on from an answer's beginning (a last message of the assistant's), or the fields that ask for it
+    continues: bool | dict[str, Any] = False
 
 
 class KeyConfig(Section):
@@ -198,9 +216,13 @@ class TierConfig(Section):
 
 
 class TenantConfig(Section):
-    """One tenant, whatever the tier of its keys: its share where several want the same quota."""
+    """One tenant, whatever the tier of its keys: its share where several want the same quota (left out: its tier's).
 
-    weight: Annotated[float, Field(gt=0)]
+    With a `residency` its requests go to models of that tag only.
+    """
+
+    weight: Annotated[float | None, Field(gt=0)] = None
+    residency: Tag | None = None
 
 
 #: tiers that are there without being configured; the limits are those of the source design
@@ -326,8 +348,9 @@ class Config(Section):
 
     def weight_of(self, tenant_id: str, tier: str) -> float:
         """A tenant's share of a quota that several want: its own weight, else its tier's, else 1."""
-        if tenant_id in self.tenants:
-            return self.tenants[tenant_id].weight
+        own = self.tenants[tenant_id].weight if tenant_id in self.tenants else None
+        if own is not None:
+            return own
         return self.tiers[tier].weight if tier in self.tiers else 1.0
 
     @model_validator(mode="after")
@@ -338,29 +361,16 @@ class Config(Section):
                 raise ValueError(
                     f"models.{name}.provider: there is no provider `{model.provider}` (configured: {known})"
                 )
+            if model.prompt_cache == "key" and self.providers[model.provider].wire_format not in _KEYED:
+                raise ValueError(f"models.{name}.prompt_cache: `key` is for {', '.join(sorted(_KEYED))}")
         for name in self.providers:
             if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name):
                 raise ValueError(f"providers.{name}: a provider's name is 1 to 40 letters, digits, `-` or `_`")
         for index, key in enumerate(self.keys):
             if key.tier not in self.tiers:
                 raise ValueError(f"keys[{index}].tier: there is no tier `{key.tier}`")
-        for name, route in self.routes.items():
-            self._check_route(name, route)
+        check_routes(self.routes, {name: self.providers[m.provider].wire_format for name, m in self.models.items()})
         return self
-
-    def _check_route(self, name: str, route: RouteConfig) -> None:
-        if name in self.models:
-            raise ValueError(f"routes.{name}: a model has this name already")
-        if route.strategy != "escalation" and (route.max_cost is not None or route.accept != AcceptConfig()):
-            raise ValueError(f"routes.{name}: `accept` and `max_cost` belong to `strategy: escalation`")
-        for index, step in enumerate(route.steps):
-            if step not in self.models:
-                raise ValueError(f"routes.{name}.steps[{index}]: there is no model `{step}`")
-            wire_format = self.providers[self.models[step].provider].wire_format
-            if route.accept.min_probability and index < len(route.steps) - 1 and wire_format in NO_LOGPROBS:
-                raise ValueError(
-                    f"routes.{name}.accept.min_probability: the provider of `{step}` tells no token probabilities"
-                )
 
     @model_validator(mode="after")
     def _models_of_rules(self) -> "Config":
@@ -380,4 +390,6 @@ class Config(Section):
                 raise ValueError(f"cache.semantic.models: there is no model or route `{name}`")
         if semantic.embedding_model is not None and semantic.embedding_model not in self.models:
             raise ValueError(f"cache.semantic.embedding_model: there is no model `{semantic.embedding_model}`")
+        if semantic.judge is not None and semantic.judge.model not in self.models:
+            raise ValueError(f"cache.semantic.judge.model: there is no model `{semantic.judge.model}`")
         return self

@@ -182,12 +182,25 @@ class CacheRuleConfig(Section):
         return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
+class JudgeConfig(Section):
+    """A configured model that is asked, last of all, whether one answer serves both questions.
+
+    What does not answer in time says no.
+    """
+
+    model: str
+    timeout_seconds: Seconds = 5.0
+
+
 class SemanticConfig(Section):
     """Answers served for other questions of the same meaning, for the models and routes named in `models` only.
 
     `serve` gives out stored answers; `shadow` asks the provider all the same and notes what would have been served.
     Vectors come from a local sentence encoder (`encoder_folder`) or from a configured model (`embedding_model`), and
     the thresholds from `calibration`, a file of `penstock calibrate-cache`; all-MiniLM-L6-v2 has one built in.
+
+    The oldest beyond `max_answers` of a tenant are removed; notes of shadows after `shadow_seconds`, and the oldest
+    beyond `max_shadows` of a tenant and model.
     """
 
     models: dict[str, Literal["serve", "shadow"]] = {}
@@ -196,6 +209,10 @@ class SemanticConfig(Section):
     calibration: Path | None = None
     level: str = "safe"
     ttl_seconds: Seconds = 24 * 3600.0
+    judge: JudgeConfig | None = None
+    max_answers: Positive = 100_000
+    shadow_seconds: Seconds = 30 * 24 * 3600.0
+    max_shadows: Positive = 100_000
 
     @model_validator(mode="after")
     def _one_source(self) -> "SemanticConfig":

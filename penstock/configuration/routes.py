@@ -1,13 +1,15 @@
 """Names that stand for several models, and how one of these is chosen."""
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from penstock.configuration.section import Section
 
 FallbackReason = Literal["unavailable", "rate_limited", "unauthorized", "content_policy", "invalid_request"]
+Strategy = Literal["fallback", "cost", "latency", "quality", "content", "weighted", "escalation"]
 
 
 class AcceptConfig(Section):
@@ -36,19 +38,108 @@ class AcceptConfig(Section):
 
 #: these have no field for the log probabilities of tokens
 NO_LOGPROBS = frozenset({"anthropic", "bedrock"})
+#: options that mean something to one strategy only
+_OF_STRATEGY: Mapping[str, Strategy] = {
+    "accept": "escalation",
+    "price": "quality",
+    "weights": "weighted",
+    "explore": "latency",
+}
 
 
 class RouteConfig(Section):
-    """A name that stands for several models, in the order in which they are tried.
+    """A name that stands for several models; `steps` are models or other routes.
 
-    `fallback`: the next one when one fails. `escalation`: also when its answer is not trusted (`accept`), while the
-    calls for a request have cost less than `max_cost`, in US dollars. `fallback_on` says after which failures the next
-    one is: `unavailable` (5xx, timeouts, broken connections, an open breaker), `rate_limited` (a call with a client
-    waiting finds no quota in time), `unauthorized` (our key there is refused), `content_policy`, `invalid_request`.
+    `fallback` asks them in their order, the next one when one fails. `cost`: the cheapest. `latency`: the one that is
+    fastest lately; a request in `explore` is given to one that is hardly known. `quality`: the best that costs at most
+    `price` US dollars for the request. `content`: of two steps, the cheap and the strong one, a learned score of the
+    prompt chooses. `weighted`: at random by `weights`. All of these ask the others, in the order of their ranking, when
+    the first one fails. `escalation`: the next one also when an answer is not trusted (`accept`).
+
+    `max_cost` is in US dollars for one request: a model that is expected to cost more is not asked. A route that
+    escalates asks no further model once its calls have cost so much. `fallback_on` says after which failures the next
+    one is asked: `unavailable` (5xx, timeouts, broken connections, an open breaker), `rate_limited` (a call with a
+    client waiting finds no quota in time), `unauthorized` (our key there is refused), `content_policy`,
+    `invalid_request`.
     """
 
-    strategy: Literal["fallback", "escalation"] = "fallback"
+    strategy: Strategy = "fallback"
     steps: Annotated[list[str], Field(min_length=1)]
     accept: AcceptConfig = AcceptConfig()
     max_cost: Annotated[float | None, Field(gt=0)] = None
+    price: Annotated[float | None, Field(gt=0)] = None
+    weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+    explore: Annotated[float, Field(ge=0, le=1)] = 0.05
     fallback_on: frozenset[FallbackReason] = frozenset({"unavailable", "rate_limited", "unauthorized"})
+
+    @model_validator(mode="after")
+    def _options(self) -> "RouteConfig":
+        for option, strategy in _OF_STRATEGY.items():
+            if option in self.model_fields_set and self.strategy != strategy:
+                raise ValueError(f"`{option}` belongs to `strategy: {strategy}`")
+        if self.strategy == "content" and len(self.steps) != 2:
+            raise ValueError("`strategy: content` chooses between two steps, the cheap and the strong one")
+        for name in self.weights:
+            if name not in self.steps:
+                raise ValueError(f"weights.{name}: there is no such step")
+        if self.strategy == "weighted" and not any(self.weights.values()):
+            raise ValueError("weights: `strategy: weighted` needs a weight above 0 for one of its steps")
+        return self
+
+
+def models_of(routes: Mapping[str, RouteConfig], name: str) -> Iterator[str]:
+    """The models that a name may come to, in the order of the configuration; one may come more than once."""
+    route = routes.get(name)
+    if route is None:
+        yield name
+        return
+    for step in route.steps:
+        yield from models_of(routes, step)
+
+
+def check_routes(routes: Mapping[str, RouteConfig], wire_formats: Mapping[str, str]) -> None:
+    """See that every step leads to a model; `wire_formats` has the one of each.
+
+    Raises:
+        ValueError: one does not; the message names its key.
+    """
+    for name, route in routes.items():
+        if name in wire_formats:
+            raise ValueError(f"routes.{name}: a model has this name already")
+        for index, step in enumerate(route.steps):
+            if step not in wire_formats and step not in routes:
+                raise ValueError(f"routes.{name}.steps[{index}]: there is no model or route `{step}`")
+    for name in routes:
+        _refuse_cycle(routes, (name,))
+    for name, route in routes.items():
+        if route.strategy == "escalation":
+            _check_escalation(routes, name, wire_formats)
+
+
+def _refuse_cycle(routes: Mapping[str, RouteConfig], path: tuple[str, ...]) -> None:
+    for index, step in enumerate(routes[path[-1]].steps):
+        if step in path:
+            raise ValueError(f"routes.{path[-1]}.steps[{index}]: leads in a circle: {' → '.join((*path, step))}")
+        if step in routes:
+            _refuse_cycle(routes, (*path, step))
+
+
+def _check_escalation(routes: Mapping[str, RouteConfig], name: str, wire_formats: Mapping[str, str]) -> None:
+    route = routes[name]
+    for index, step in enumerate(route.steps):
+        if _escalates(routes, step):
+            raise ValueError(f"routes.{name}.steps[{index}]: `{step}` escalates itself, and this route does already")
+        if not route.accept.min_probability or index == len(route.steps) - 1:
+            continue
+        for model in models_of(routes, step):
+            if wire_formats[model] in NO_LOGPROBS:
+                raise ValueError(
+                    f"routes.{name}.accept.min_probability: the provider of `{model}` tells no token probabilities"
+                )
+
+
+def _escalates(routes: Mapping[str, RouteConfig], name: str) -> bool:
+    route = routes.get(name)
+    return route is not None and (
+        route.strategy == "escalation" or any(_escalates(routes, step) for step in route.steps)
+    )

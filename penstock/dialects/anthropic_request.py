@@ -19,6 +19,7 @@ from penstock.dialects.fields import (
     number,
     required,
     required_string,
+    residency,
     string,
     word,
     wrong_type,
@@ -73,6 +74,7 @@ def parse(body: dict[str, Any]) -> CompletionRequest:
         reasoning_tokens=tokens,
         user=string(mapping(body, "metadata") or {}, "user_id", "metadata."),
         fallback=fallback(body),
+        residency=residency(body),
         extra={"anthropic": {name: body[name] for name in _OWN if body.get(name) is not None}},
     )
 

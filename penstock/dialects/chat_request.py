@@ -15,6 +15,7 @@ from penstock.dialects.fields import (
     number,
     required,
     required_string,
+    residency,
     string,
     wrong_type,
     wrong_value,
@@ -28,7 +29,7 @@ _NOT_EXTRA = frozenset(
         "model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "n", "stop",
         "seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs", "tools",
         "tool_choice", "parallel_tool_calls", "response_format", "user",
-        "store", "metadata", "stream", "stream_options", "fallback", "callback_url",
+        "store", "metadata", "stream", "stream_options", "fallback", "residency", "callback_url",
     )
 )  # fmt: skip
 
@@ -77,6 +78,7 @@ def parse(body: dict[str, Any]) -> CompletionRequest:
         reasoning_effort=effort if effort in EFFORTS else None,
         user=string(body, "user"),
         fallback=fallback(body),
+        residency=residency(body),
         extra=extra,
     )
 

@@ -3,12 +3,14 @@
 Flat checks by hand: a small request must be read in some ten microseconds.
 """
 
+import re
 from typing import Any
 
 from penstock.errors import InvalidRequest
 
 _INT64 = 2**63 - 1
 _FALLBACKS = 8
+_TAG = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _METADATA_PAIRS, _METADATA_KEY, _METADATA_VALUE = 16, 64, 512
 
 
@@ -172,6 +174,18 @@ def fallback(body: dict[str, Any]) -> tuple[str, ...]:
         if not isinstance(name, str):
             raise wrong_type(f"fallback[{place}]", "a string")
     return tuple(names)
+
+
+def residency(body: dict[str, Any]) -> str | None:
+    """`residency`, this service's own field: the tag of where the data of the request must stay.
+
+    Raises:
+        InvalidRequest: it is not a word.
+    """
+    value = string(body, "residency")
+    if value is not None and not _TAG.fullmatch(value):
+        raise wrong_value("residency", "a tag is 1 to 64 letters, digits, '_', '.' or '-'.")
+    return value
 
 
 def check_metadata(body: dict[str, Any]) -> None:

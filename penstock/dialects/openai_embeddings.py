@@ -15,6 +15,7 @@ from penstock.dialects.fields import (
     integer,
     required,
     required_string,
+    residency,
     string,
     word,
     wrong_type,
@@ -28,7 +29,9 @@ __all__ = ["parse", "render", "render_error"]
 MAX_INPUTS = 2048
 _FORMATS = ("float", "base64")
 #: what is read here, and what concerns the caller and this service only; all else may mean something to a provider
-_NOT_EXTRA = frozenset(("model", "input", "dimensions", "encoding_format", "user", "fallback", "metadata", "stream"))
+_NOT_EXTRA = frozenset(
+    ("model", "input", "dimensions", "encoding_format", "user", "fallback", "residency", "metadata", "stream")
+)
 
 
 def parse(body: dict[str, Any]) -> EmbeddingRequest:
@@ -46,6 +49,7 @@ def parse(body: dict[str, Any]) -> EmbeddingRequest:
         dimensions=integer(body, "dimensions", 1),
         user=string(body, "user"),
         fallback=fallback(body),
+        residency=residency(body),
         extra={name: value for name, value in body.items() if name not in _NOT_EXTRA and value is not None},
     )
 

@@ -14,6 +14,7 @@ from penstock.dialects.fields import (
     number,
     required,
     required_string,
+    residency,
     string,
     word,
     wrong_type,
@@ -36,7 +37,7 @@ _NOT_EXTRA = frozenset(
     (
         *_RESPONSES_ONLY, KEY, "model", "input", "instructions", "previous_response_id", "max_output_tokens",
         "temperature", "top_p", "top_k", "seed", "tools", "tool_choice", "parallel_tool_calls", "top_logprobs", "user",
-        "store", "metadata", "stream", "stream_options", "background", "background_options", "fallback",
+        "store", "metadata", "stream", "stream_options", "background", "background_options", "fallback", "residency",
         "conversation", "prompt", "callback_url",
     )
 )  # fmt: skip
@@ -77,6 +78,7 @@ def parse(body: dict[str, Any]) -> CompletionRequest:
         reasoning_effort=_effort(body),
         user=string(body, "user"),
         fallback=fallback(body),
+        residency=residency(body),
         extra={name: value for name, value in body.items() if name not in _NOT_EXTRA and value is not None},
         responses_only={name: body[name] for name in _RESPONSES_ONLY if body.get(name)},
     )

@@ -37,6 +37,8 @@ from penstock.limits.buckets import DeploymentLimits, TokenBucket, Tokens
 from penstock.limits.quota import Outcome, Quota, Refused, Reservation
 from penstock.providers.base import OnHeaders, Provider
 from penstock.providers.deployments import Deployment
+from penstock.routing.speeds import Speeds
+from penstock.routing.statistics import Sample
 from penstock.rules import prices, retries
 from penstock.rules.estimates import Calibration, Estimate, plain_input
 from penstock.store.finish import Attempt
@@ -113,13 +115,15 @@ class Caller:
         quota: Quota,
         calibration: Calibration,
         policies: Mapping[bool, LaneRetries],
+        speeds: Speeds,
     ) -> None:
-        """`policies` has the retries of interactive work (True) and of all else (False)."""
+        """`policies` has the retries of interactive work (True) and of all else (False); `speeds` hears of each."""
         self._providers = providers
         self._limits = limits
         self._quota = quota
         self._calibration = calibration
         self._policies = policies
+        self._speeds = speeds
 
     async def complete(
         self, order: Order[CompletionRequest], record: CallRecord, emit: Emit | None
@@ -288,8 +292,18 @@ class Caller:
                     error=_storable(failure.message) if failure else None,
                 )
             )
+            self._tell_speed(record.attempts[-1], failure)
             used, seen = _used(reservation, usage, outcome, failure)
             self._quota.settle(reservation, used, seen, observed.left)
+
+    def _tell_speed(self, attempt: Attempt, failure: PenstockError | None) -> None:
+        """Add a call to the live statistics, if it says something of the deployment."""
+        failed = failure is not None and (failure.provider_fault or isinstance(failure, ProviderRateLimited))
+        if not failed and attempt.outcome != "succeeded":
+            return
+        first = None if attempt.first_token_ms is None else attempt.first_token_ms / 1000
+        tokens = attempt.usage.output_tokens
+        self._speeds.add(attempt.deployment, Sample(attempt.latency_ms / 1000, tokens, first, failed))
 
     def _cost(self, deployment: Deployment, usage: Usage) -> Decimal | None:
         return prices.cost(

@@ -11,7 +11,7 @@ from penstock.execution.steps import Completes
 
 
 class PromptKeeper:
-    """A step before the caller: marks prompts, and lets one queued call write a prefix before others read it."""
+    """A step before the caller: marks or names prompts, and lets one queued call write a prefix that others read."""
 
     def __init__(self, inner: Completes, prefixes: Prefixes) -> None:
         self._inner = inner
@@ -21,8 +21,11 @@ class PromptKeeper:
         self, order: Order[CompletionRequest], record: CallRecord, emit: Emit | None
     ) -> CompletionResult:
         """As `Caller.complete`."""
-        if not prefix.pays(order.deployment, order.size):
-            return await self._inner.complete(order, record, emit)
+        match prefix.help_for(order.deployment, order.size):
+            case None:
+                return await self._inner.complete(order, record, emit)
+            case "key":
+                return await self._inner.complete(replace(order, request=prefix.keyed(order.request)), record, emit)
         waits = not order.interactive
         async with self._prefixes.helping(order.request, order.deployment.name, waits=waits) as request:
             return await self._inner.complete(replace(order, request=request), record, emit)

@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 
 import structlog
 
-from penstock.cache.policy import FIELD, CachePolicy, Wish, policy, read_wish
+from penstock.cache.policy import CachePolicy, Wish, policy, take_wish
 from penstock.completion import CompletionRequest, CompletionResult, EmbeddingRequest
 from penstock.completion.encoding import loads
 from penstock.completion.outcome import Outcome
@@ -24,6 +24,7 @@ from penstock.execution.call import Asked, Caller, Deferred, Emit, Interrupted, 
 from penstock.execution.guarded import guarded, replay
 from penstock.execution.prompts import complete_each
 from penstock.execution.record import CallRecord
+from penstock.execution.stages import escalation_of, may_serve
 from penstock.execution.tally import Tally
 from penstock.guard.findings import Finding
 from penstock.guard.masks import Mask
@@ -31,6 +32,7 @@ from penstock.guard.pipeline import Guard, Screened
 from penstock.ids import public_id
 from penstock.limits.buckets import TokenBucket, tier_buckets
 from penstock.providers.deployments import Deployment, Deployments
+from penstock.rules import prices
 from penstock.rules.context import require_fit, within_limits
 from penstock.rules.lifecycle import JobState
 from penstock.store.finish import FinishedJob
@@ -78,7 +80,7 @@ class Pipeline:
         guard: Guard,
         tally: Tally,
     ) -> None:
-        """`answers` is over `caller`, which alone is asked for embeddings."""
+        """`answers` is over `caller`, which knows how the providers are."""
         self._deployments = deployments
         self._config = config
         self._caller = caller
@@ -101,13 +103,14 @@ class Pipeline:
         """
         try:
             body = loads(job.body)
-            wish = read_wish(body.pop(FIELD, None))
+            wish = take_wish(body)
             work = _Work(job, registry.get(job.dialect).parse(body), wish, record, emit)
-            escalation = self._escalations.get(job.model)
+            route, onward = escalation_of(job)
+            escalation = self._escalations.get(route) if route is not None else None
             if escalation is None or isinstance(work.request, EmbeddingRequest):
                 outcome = await self._answer(work)
             else:
-                outcome = await self._escalated(escalation, work, work.request)
+                outcome = await self._escalated(escalation, work, work.request, onward)
         except (Deferred, Hop, Interrupted):
             raise
         except Unavailable as error:
@@ -121,36 +124,67 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 — a fault of ours must end this job alone, and be seen
             _log.exception("a job met a fault of Penstock's own", job=job.id.hex)
             return failed(job, record, PenstockError(f"Internal error ({type(error).__name__})."))
-        return _finished(job, record, "succeeded", 200, replace(outcome, cache=record.cached))
+        finally:
+            self._count_kept_prompts(job, record)
+        finished = _finished(job, record, "succeeded", 200, replace(outcome, cache=record.cached))
+        await record.kept()
+        return finished
+
+    def _count_kept_prompts(self, job: ClaimedJob, record: CallRecord) -> None:
+        for attempt in record.attempts:
+            deployment = self._deployments.get(attempt.deployment)
+            if deployment is None or not (attempt.usage.cached_tokens or attempt.usage.cache_write_tokens):
+                continue
+            found = prices.of_kept_prompts(
+                attempt.usage,
+                deployment.price,
+                deployment.upstream_model,
+                deployment.provider_config.base_url,
+                discount=deployment.model_config.discount,
+            )
+            for name, amount in zip(("prompt_saved", "prompt_surcharge"), found or (), strict=False):
+                if amount:
+                    self._tally.add(name, deployment.name, job.tenant_id, amount=float(amount))
+
+    def _elsewhere(self, job: ClaimedJob) -> Exception:
+        """Where a job goes that its deployment may not serve."""
+        left = [name for name in job.fallback or () if self._deployments.get(name) is not None]
+        return Hop(left[0], left[1:]) if left else ModelNotFound(job.model)
 
     async def _answer(self, work: _Work) -> Outcome:
         job, record = work.job, work.record
         deployment = self._deployments.get(job.deployment)
         if deployment is None:
             raise ModelNotFound(job.model)
+        if not may_serve(job):
+            raise self._elsewhere(job)
         screened = await self._screen(job, work.request)
         request = screened.request
         require_fit(request, deployment.context, param=registry.get(job.dialect).prompt)
         try:
-            if isinstance(request, EmbeddingRequest):
-                return Outcome(embeddings=await self._caller.embed(self._order(job, request, deployment), record))
-            calls = within_limits(request, deployment.context, deployment.max_output).calls()
             cached = policy(
                 self._config.cache,
                 tenant=job.tenant_id,
                 model=job.model,
-                temperature=request.temperature,
+                # vectors are the same every time
+                temperature=request.temperature if isinstance(request, CompletionRequest) else 0.0,
                 wish=work.wish,
             )
+            if isinstance(request, EmbeddingRequest):
+                order = self._order(job, request, deployment, cached=cached)
+                return Outcome(embeddings=await self._answers.embed(order, record))
+            calls = within_limits(request, deployment.context, deployment.max_output).calls()
             orders = [self._order(job, call, deployment, screened.mask, cached, len(calls)) for call in calls]
             return Outcome(result=await self._complete(orders, screened, record, work.emit))
         except NextDeployment as failed:
             raise self.next_hop(job, failed.error) from failed
 
-    async def _escalated(self, escalation: Escalation, work: _Work, request: CompletionRequest) -> Outcome:
+    async def _escalated(
+        self, escalation: Escalation, work: _Work, request: CompletionRequest, named: list[str]
+    ) -> Outcome:
         """The answer of a route's step, if it is accepted. It is streamed only then, so that none is taken back."""
         job, record = work.job, work.record
-        onward = [name for name in job.fallback or () if self._deployments.get(name) is not None]
+        onward = [name for name in named if self._deployments.get(name) is not None]
         asked = escalation.asking(request) if onward else request
         try:
             outcome = await self._answer(replace(work, request=asked, emit=None if onward else work.emit))
@@ -166,7 +200,8 @@ class Pipeline:
             )
             if not step.accepted:
                 chosen = next((name for name in onward if not self._caller.shut_for(name)), onward[0])
-                raise Hop(chosen, onward[onward.index(chosen) + 1 :], step)
+                left = list(job.fallback or ())
+                raise Hop(chosen, left[left.index(chosen) + 1 :], step)
             result = escalation.as_asked(request, outcome.result)
             routing = escalation.explain([*record.earlier, step])
         if work.emit is not None and not record.emitted:

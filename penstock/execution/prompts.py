@@ -32,7 +32,10 @@ async def complete_each(
         NextDeployment: see `Caller.complete`.
         PenstockError: why one of them failed; the others are closed.
     """
-    each = [CallRecord(record.job_id, record.epoch, record.failures, record.attempts) for _ in orders]
+    each = [
+        CallRecord(record.job_id, record.epoch, record.failures, record.attempts, keeping=record.keeping)
+        for _ in orders
+    ]
     work = _Work(caller)
     try:
         first = await caller.complete(orders[0], each[0], None)

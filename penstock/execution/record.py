@@ -1,7 +1,9 @@
 """What the calls of one job came to, also of those that were closed before their end."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -21,7 +23,8 @@ class CallRecord:
     """What one job's calls came to; filled while they happen, so that a cancelled job's share is known too.
 
     `failures` are the failed attempts at the present deployment that count, those of earlier claims included. `cached`
-    says what the cache came to: `hit`, `coalesced`, `semantic`, `miss`; None where it was not asked.
+    says what the cache came to: `hit`, `coalesced`, `semantic`, `miss`; None where it was not asked. `keeping` are the
+    entries that are on their way to others: the job must not end before they are there.
     """
 
     job_id: UUID
@@ -31,10 +34,16 @@ class CallRecord:
     builder: ResultBuilder = field(default_factory=ResultBuilder)
     emitted: bool = False
     cached: str | None = None
+    keeping: "list[asyncio.Task[None]]" = field(default_factory=list)
     #: when the first chunk of the present attempt came (monotonic clock)
     first: float | None = None
     #: what its route's earlier steps answered
     earlier: Sequence[RouteStep] = ()
+
+    async def kept(self) -> None:
+        """Wait until everybody else can find what is kept of this job's answer."""
+        if self.keeping:
+            await asyncio.wait(self.keeping)
 
     def read_so_far(self, input_tokens: int) -> Usage:
         """The usage of a call that ended before the provider told it: the prompt, as estimated, and what was read.
@@ -62,6 +71,11 @@ class CallRecord:
             return Decimal(0)
         return cost
 
+    def cost_of(self, deployment: str) -> Decimal | None:
+        """Of the last call there that succeeded, None where there is none or its cost is not known."""
+        done = [one for one in self.attempts if one.deployment == deployment and one.outcome == "succeeded"]
+        return done[-1].cost if done else None
+
     @property
     def usage(self) -> Usage:
         """Of all that led to the job's end: this claim's attempts and the route's earlier steps."""
@@ -72,3 +86,17 @@ class CallRecord:
         """As `usage`, in US dollars, None where it is not known."""
         cost = prices.together([*self.earlier, *self.attempts])
         return self.own_cost if cost is None and not self.earlier else cost
+
+
+@contextmanager
+def aside(record: CallRecord) -> Iterator[CallRecord]:
+    """A record for calls that are not the answer itself (vectors, a judge): they are paid for with the job.
+
+    Their failures do not count towards the job's own retries.
+    """
+    calls = CallRecord(record.job_id, record.epoch)
+    try:
+        yield calls
+    finally:
+        for attempt in calls.attempts:
+            record.attempts.append(replace(attempt, step=len(record.attempts)))

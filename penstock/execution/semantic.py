@@ -1,8 +1,9 @@
 """Calls whose answer may have been given to a question of the same meaning."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import structlog
 
@@ -10,69 +11,26 @@ from penstock.cache import calibration
 from penstock.cache.calibration import Calibration
 from penstock.cache.minilm import SentenceEncoder
 from penstock.cache.policy import CachePolicy
-from penstock.cache.semantic import Asked, Hit, SemanticCache, question_of
-from penstock.completion import CompletionRequest, CompletionResult, EmbeddingRequest
+from penstock.cache.semantic import Asked, Hit, Made, SemanticCache, question_of
+from penstock.completion import CompletionRequest, CompletionResult
 from penstock.configuration.policies import SemanticConfig
 from penstock.errors import ConfigError, PenstockError, Unavailable, Unstorable
-from penstock.execution.call import Caller, Emit, Order
+from penstock.execution.cached import Count
+from penstock.execution.call import Caller, Deferred, Emit, Order
+from penstock.execution.encoders import Encoder, LocalEncoder, ModelEncoder
 from penstock.execution.guarded import replay
+from penstock.execution.judge import ModelJudge
 from penstock.execution.record import CallRecord
 from penstock.execution.steps import Completes
 from penstock.guard.masks import unmasked
-from penstock.providers.deployments import Deployment, Deployments
+from penstock.providers.deployments import Deployments
 from penstock.store import semantic_answers
 from penstock.store.database import Database
 
 _log = structlog.get_logger()
 
-
-class Encoder(Protocol):
-    """Makes the vectors; what that costs goes into the record."""
-
-    async def embed(
-        self, texts: Sequence[str], order: Order[CompletionRequest], record: CallRecord
-    ) -> list[Sequence[float]]:
-        """A vector for each text.
-
-        Raises:
-            PenstockError: there is none now.
-        """
-        ...
-
-
-class LocalEncoder:
-    """A sentence encoder in this process, on a thread of its own, so that the event loop goes on."""
-
-    def __init__(self, encoder: SentenceEncoder) -> None:
-        self._encoder = encoder
-
-    async def embed(
-        self,
-        texts: Sequence[str],
-        order: Order[CompletionRequest],  # noqa: ARG002 — see Encoder
-        record: CallRecord,  # noqa: ARG002
-    ) -> list[Sequence[float]]:
-        """See `Encoder`."""
-        return list((await asyncio.to_thread(self._encoder.embed, texts)).tolist())
-
-
-class ModelEncoder:
-    """A configured embedding model, called within its quota for the tenant who asks."""
-
-    def __init__(self, caller: Caller, deployment: Deployment) -> None:
-        self._caller = caller
-        self._deployment = deployment
-
-    async def embed(
-        self, texts: Sequence[str], order: Order[CompletionRequest], record: CallRecord
-    ) -> list[Sequence[float]]:
-        """See `Encoder`."""
-        request = EmbeddingRequest(model=self._deployment.name, inputs=tuple(texts))
-        size = sum(map(len, texts))
-        result = await self._caller.embed(
-            Order(request, self._deployment, size, order.interactive, order.age, order.tier), record
-        )
-        return list(result.vectors)
+#: how far below the threshold a shadow looks: what it notes there says what a lower one would serve
+SHADOW_BELOW = 0.2
 
 
 class SemanticCaller:
@@ -84,43 +42,67 @@ class SemanticCaller:
         cache: SemanticCache,
         encoder: Encoder,
         modes: Mapping[str, Literal["serve", "shadow"]],
+        count: Count,
+        judge: ModelJudge | None = None,
     ) -> None:
         """`modes` has the models and routes, by the name that was asked for, for which it works."""
         self._inner = inner
         self._cache = cache
         self._encoder = encoder
         self._modes = modes
+        self._count = count
+        self._judge = judge
 
     async def complete(
         self, order: Order[CompletionRequest], record: CallRecord, emit: Emit | None
     ) -> CompletionResult:
         """As `Caller.complete`."""
         mode = self._modes.get(order.request.model)
-        question = question_of(order.request) if mode is not None else None
-        asked = await self._ask(question, order, record) if question is not None else None
         policy = order.cache or CachePolicy()
-        hit = await self._look_up(asked) if asked is not None and policy.reads_alike else None
-        if hit is not None and mode == "serve":
-            record.cached = "semantic"
-            if emit is not None:
-                replay(unmasked(hit.result, order.mask) if order.mask else hit.result, record, emit)
-            return hit.result
+        question = question_of(order.request) if mode is not None else None
+        if question is None or not (policy.reads_alike or policy.writes_alike):
+            return await self._inner.complete(order, record, emit)
+        asked = await self._ask(question, order, record)
+        hit = None
+        if asked is not None and policy.reads_alike:
+            hit = await self._look_up(asked, policy, order, record, serves=mode == "serve")
+            if hit is not None and mode == "serve":
+                return self._serve(hit, order, record, emit)
+        began = time.monotonic()
         result = await self._inner.complete(order, record, emit)
         if asked is not None and policy.writes_alike:
-            await self._learn(asked, hit, result, order, record)
+            cost = record.cost_of(order.deployment.name)
+            made = Made(result, order.deployment.name, policy.tags, time.monotonic() - began, cost)
+            await self._learn(asked, made, order, record, (hit,) if mode == "shadow" else ())
         return result
+
+    def _serve(
+        self, hit: Hit, order: Order[CompletionRequest], record: CallRecord, emit: Emit | None
+    ) -> CompletionResult:
+        record.cached = "semantic"
+        self._count("cache", "semantic", order.deployment.name)
+        if hit.cost:
+            self._count("cache_saved", order.deployment.name, order.tenant, amount=float(hit.cost))
+        if emit is not None:
+            replay(unmasked(hit.result, order.mask) if order.mask else hit.result, record, emit)
+        return hit.result
 
     async def _ask(self, question: str, order: Order[CompletionRequest], record: CallRecord) -> Asked | None:
         try:
             (vector,) = await self._encoder.embed([question], order, record)
-        except PenstockError as error:
-            _log.warning("the semantic cache has no vector", error=error.message)
+        except (PenstockError, Deferred) as error:
+            _log.warning("the semantic cache has no vector", error=str(error))
             return None
         return self._cache.asked(order.request, question, order.tenant, vector)
 
-    async def _look_up(self, asked: Asked) -> Hit | None:
+    async def _look_up(
+        self, asked: Asked, policy: CachePolicy, order: Order[CompletionRequest], record: CallRecord, *, serves: bool
+    ) -> Hit | None:
+        """A hit to serve; or, in a shadow, the nearest stored question, of which no judge is asked."""
+        judge = self._judge.of(order, record) if self._judge is not None and serves else None
+        below = 0.0 if serves else SHADOW_BELOW
         try:
-            return await self._cache.look_up(asked)
+            return await self._cache.look_up(asked, judge=judge, max_age=policy.max_age, below=below)
         except Unavailable as error:
             _log.warning("the semantic cache was not asked", error=error.message)
             return None
@@ -128,24 +110,33 @@ class SemanticCaller:
     async def _learn(
         self,
         asked: Asked,
-        hit: Hit | None,
-        result: CompletionResult,
+        made: Made,
         order: Order[CompletionRequest],
         record: CallRecord,
+        shadow: Sequence[Hit | None],
     ) -> None:
-        """A miss is kept; what a shadow would have served is compared with the real answer."""
+        """A miss is kept; what a shadow found is compared with the real answer, and noted."""
         try:
-            if hit is None:
-                await self._cache.remember(asked, result)
-                return
-            real, stored = await self._encoder.embed([result.text, hit.result.text], order, record)
-            await self._cache.note(asked, hit, _cosine(real, stored))
-        except (PenstockError, Unstorable) as error:
-            _log.warning("the semantic cache learnt nothing", error=error.message)
+            for hit in shadow:
+                agreement = None
+                if hit is not None:
+                    texts = [made.result.text, hit.result.text]
+                    agreement = _cosine(*await self._encoder.embed(texts, order, record))
+                await self._cache.note(asked, hit, agreement)
+                if hit is not None and self._cache.serves(hit):
+                    return
+            await self._cache.remember(asked, made)
+        except (PenstockError, Deferred, Unstorable) as error:
+            _log.warning("the semantic cache learnt nothing", error=str(error))
 
 
 async def standing_before(
-    inner: Completes, caller: Caller, config: SemanticConfig, deployments: Deployments, database: Database
+    inner: Completes,
+    caller: Caller,
+    config: SemanticConfig,
+    deployments: Deployments,
+    database: Database,
+    count: Count,
 ) -> Completes:
     """The semantic cache before `inner`; `inner` itself where none is configured, or this database cannot hold one.
 
@@ -172,7 +163,12 @@ async def standing_before(
         known = ", ".join(chosen.thresholds)
         raise ConfigError(f"cache.semantic.level: the calibration has no level `{config.level}` (known: {known})")
     cache = SemanticCache(database, chosen, level=config.level, ttl=config.ttl_seconds)
-    return SemanticCaller(inner, cache, encoder, config.models)
+    judge = None
+    if config.judge is not None:
+        judging = deployments.get(config.judge.model)
+        assert judging is not None  # the configuration was checked
+        judge = ModelJudge(caller, judging, config.judge)
+    return SemanticCaller(inner, cache, encoder, config.models, count, judge)
 
 
 def _cosine(one: Sequence[float], other: Sequence[float]) -> float:

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from penstock.completion import CompletionRequest, CompletionResult
+from penstock.completion import CompletionRequest, CompletionResult, EmbeddingRequest, EmbeddingResult
 from penstock.execution.call import Emit, Order
 from penstock.execution.record import CallRecord
 
@@ -14,4 +14,12 @@ class Completes(Protocol):
         self, order: Order[CompletionRequest], record: CallRecord, emit: Emit | None
     ) -> CompletionResult:
         """See `Caller.complete`."""
+        ...
+
+
+class Embeds(Protocol):
+    """The caller of embedding models."""
+
+    async def embed(self, order: Order[EmbeddingRequest], record: CallRecord) -> EmbeddingResult:
+        """See `Caller.embed`."""
         ...

@@ -34,6 +34,7 @@ class Family:
 
     `think` says how much to think, `still` not to think, `budget` how many tokens of thought there may be, and
     `one_call` that tools are called one at a time. `tells_stop`: their own answers say which stop string matched.
+    `keeps` are the fields whose beginning can be marked to be kept ("Prompt caching" of the Bedrock user guide).
     """
 
     mark: str
@@ -43,6 +44,7 @@ class Family:
     budget: Callable[[int], Fields] | None = None
     one_call: Callable[[Fields], Fields] | None = None
     tells_stop: bool = False
+    keeps: frozenset[str] = frozenset()
 
 
 _ROWS = (
@@ -53,12 +55,14 @@ _ROWS = (
         budget=lambda tokens: {"thinking": {"type": "enabled", "budget_tokens": tokens}},
         one_call=lambda choice: {"tool_choice": {**choice, "disable_parallel_tool_use": True}},
         tells_stop=True,
+        keeps=frozenset({"tools", "system", "messages"}),
     ),
     Family(
         mark="amazon.nova",
         top_k=lambda top_k: {"inferenceConfig": {"topK": top_k}},
         think=lambda effort: {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": _THREE[effort]}},
         still={"reasoningConfig": {"type": "disabled"}},
+        keeps=frozenset({"system", "messages"}),
     ),
     Family(mark="openai.gpt-oss", top_k=None, think=lambda effort: {"reasoning_effort": _THREE[effort]}),
     Family(

@@ -1,8 +1,9 @@
 """A request as a body of Bedrock's Converse.
 
 What the format cannot say is refused by name; what it leaves to each maker of models is in `bedrock_models`. Passed
-over are only hints that change no promise: `seed`, `user`, the `name` of a message, the `detail` of an image, and the
-strictness of a JSON schema (schemas are always kept to there). Pictures and documents travel as bytes: Bedrock fetches
+over are only hints that change no promise: `seed`, `user`, the `name` of a message, the `detail` of an image, the
+strictness of a JSON schema (schemas are always kept to there), for how long a marked prompt is to be kept, and marks
+where a model knows none. Pictures and documents travel as bytes: Bedrock fetches
 no address of the web, and what lies at an `s3://` one it would read with the operator's rights, whoever asks.
 """
 
@@ -57,10 +58,11 @@ def build(request: CompletionRequest, upstream_model: str, *, stream: bool) -> d
     """
     _refuse(request)
     body: dict[str, Any] = {name: value for name, value in request.extra.items() if name in OWN_FIELDS}
-    body["messages"] = _turns(request.messages)
+    family = family_of(upstream_model)
+    body["messages"] = _turns(request.messages, marks="messages" in family.keeps)
     system = [part for message in request.messages if message.role == "system" for part in message.parts]
     if system:
-        body["system"] = _system(system)
+        body["system"] = _system(system, marks="system" in family.keeps)
     inference = {
         "maxTokens": request.max_tokens,
         "temperature": request.temperature,
@@ -70,8 +72,7 @@ def build(request: CompletionRequest, upstream_model: str, *, stream: bool) -> d
     inference = {name: value for name, value in inference.items() if value is not None}
     if inference:
         body["inferenceConfig"] = inference
-    family = family_of(upstream_model)
-    one_call = _add_tools(body, request)
+    one_call = _add_tools(body, request, marks="tools" in family.keeps)
     told = _own(additional_fields(request, family, one_call), request.extra.get("additionalModelRequestFields"))
     if told:
         body["additionalModelRequestFields"] = told
@@ -124,7 +125,7 @@ def _text_format(wanted: ResponseFormat) -> dict[str, Any]:
     return {"type": "json_schema", "structure": {"jsonSchema": schema}}
 
 
-def _add_tools(body: dict[str, Any], request: CompletionRequest) -> Fields | None:
+def _add_tools(body: dict[str, Any], request: CompletionRequest, *, marks: bool) -> Fields | None:
     """Add the tools and the choice among them.
 
     The choice is given back, in Claude's words, where one call at a time is asked for: the two ways to say it exclude
@@ -137,7 +138,9 @@ def _add_tools(body: dict[str, Any], request: CompletionRequest) -> Fields | Non
         if choice is not None and choice.mode in {"required", "tool"}:
             raise InvalidRequest("There is no tool to choose.", param="tool_choice")
         return None
-    body["toolConfig"] = {"tools": [_tool(tool) for tool in request.tools]}
+    body["toolConfig"] = {
+        "tools": [wire for tool in request.tools for wire in (_tool(tool), *(_mark(tool) if marks else ()))]
+    }
     mode = _CHOICES[choice.mode] if choice is not None else "auto"
     named = {"name": choice.name} if choice is not None and choice.mode == "tool" else {}
     if request.parallel_tool_calls is False:
@@ -165,20 +168,27 @@ def _tool(tool: Tool) -> dict[str, Any]:
     return {"toolSpec": wire}
 
 
-def _system(parts: list[Part]) -> list[dict[str, Any]]:
+def _mark(item: Part | Tool) -> list[dict[str, Any]]:
+    """The block behind a part or tool with which the prompt is kept up to there."""
+    return [{"cachePoint": {"type": "default"}}] if getattr(item, "cache", None) is not None else []
+
+
+def _system(parts: list[Part], *, marks: bool) -> list[dict[str, Any]]:
     if not all(isinstance(part, Text) for part in parts):
         raise InvalidRequest("A message of role `system` holds text only.", param="messages")
-    return [{"text": part.text} for part in parts if isinstance(part, Text) and not _is_mute(part)]
+    told = [part for part in parts if isinstance(part, Text) and not _is_mute(part)]
+    return [block for part in told for block in ({"text": part.text}, *(_mark(part) if marks else ()))]
 
 
-def _turns(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
+def _turns(messages: tuple[Message, ...], *, marks: bool) -> list[dict[str, Any]]:
     turns: list[dict[str, Any]] = []
     names = _DocumentNames()
     for message in messages:
         if message.role == "system":
             continue
         role = "assistant" if message.role == "assistant" else "user"
-        blocks = [_block(part, role, names) for part in message.parts if not _is_mute(part)]
+        told = [part for part in message.parts if not _is_mute(part)]
+        blocks = [block for part in told for block in (_block(part, role, names), *(_mark(part) if marks else ()))]
         if not blocks:
             continue
         if turns and turns[-1]["role"] == role:

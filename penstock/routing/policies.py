@@ -40,7 +40,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a policy looks at. `output_tokens` is what is expected; `budget` US dollars, None for no limit."""
+    """What a policy looks at. `output_tokens` is what is expected; `budget` US dollars, None for no limit.
+
+    `needs_context` and `needs_output` are what a model must be able to hold, in tokens; None: what is expected.
+    """
 
     prompt: str
     tenant: str
@@ -50,6 +53,8 @@ class Request:
     tools: bool = False
     budget: float | None = None
     residency: str | None = None
+    needs_context: int | None = None
+    needs_output: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,9 @@ class Decision:
     excluded: Mapping[str, str] = field(default_factory=dict)
 
 
+#: calls of which a model's speed is known well enough
+LEAST_CALLS = 20
+
 Ranking = tuple[Sequence[Candidate], str]
 Policy = Callable[[Request, Sequence[Candidate], Mapping[str, Statistics]], Ranking]
 
@@ -69,16 +77,19 @@ Policy = Callable[[Request, Sequence[Candidate], Mapping[str, Statistics]], Rank
 def forbidden(request: Request, candidate: Candidate) -> str | None:
     """Why a model may not serve a request; None if it may."""
     if candidate.tenants is not None and request.tenant not in candidate.tenants:
-        return f"tenant {request.tenant} may not use it"
+        return "this tenant may not use it"
     if request.residency is not None and candidate.residency != request.residency:
         return f"data must stay in {request.residency}, and it computes in {candidate.residency or 'an unknown place'}"
     if not request.modalities <= candidate.modalities:
         return f"it does not take {', '.join(sorted(request.modalities - candidate.modalities))}"
     if request.tools and not candidate.tools:
         return "it cannot use tools"
-    if candidate.max_output is not None and request.output_tokens > candidate.max_output:
-        return f"its answers have at most {candidate.max_output} tokens"
-    needed = request.input_tokens + request.output_tokens
+    output = request.output_tokens if request.needs_output is None else request.needs_output
+    if candidate.max_output is not None and output > candidate.max_output:
+        return f"its answers have at most {candidate.max_output} tokens, and {output} are asked for"
+    needed = request.needs_context
+    if needed is None:
+        needed = request.input_tokens + request.output_tokens
     if candidate.context is not None and needed > candidate.context:
         return f"its context is {candidate.context} tokens, and {needed} are needed"
     if request.budget is not None:
@@ -99,7 +110,14 @@ def decide(
     if not allowed:
         return Decision(name, (), "no model of the route may serve this request", excluded)
     ranked, reason = policy(request, allowed, live)
+    wanted = {row.name for row in ranked}
+    excluded |= {row.name: "it costs more than the route pays" for row in allowed if row.name not in wanted}
     return Decision(name, tuple(row.name for row in ranked), reason, excluded)
+
+
+def as_configured(reason: str) -> Policy:
+    """The order of the configuration, with the reason why."""
+    return lambda _request, candidates, _live: (candidates, reason)
 
 
 def fallback(_request: Request, candidates: Sequence[Candidate], _live: Mapping[str, Statistics]) -> Ranking:
@@ -115,7 +133,10 @@ def cheapest(request: Request, candidates: Sequence[Candidate], _live: Mapping[s
 
 
 def fastest(
-    output_tokens: int | None = None, explore: float = 0.05, least_calls: int = 20, draw: random.Random | None = None
+    output_tokens: int | None = None,
+    explore: float = 0.05,
+    least_calls: int = LEAST_CALLS,
+    draw: random.Random | None = None,
 ) -> Policy:
     """By expected seconds to the whole answer, now and then trying one that is hardly known; unknown ones come last."""
 

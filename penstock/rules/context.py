@@ -27,15 +27,19 @@ def require_fit(request: CompletionRequest | EmbeddingRequest, context: int | No
     """
     if context is None:
         return
-    if isinstance(request, EmbeddingRequest):
-        least = max(map(_least_tokens, request.inputs))
-    else:
-        least = max(map(_characters, (request.messages, *request.others))) // _MOST_CHARACTERS_PER_TOKEN
+    least = least_tokens(request)
     if least > context:
         raise ContextTooLong(
             f"The prompt has at least {least} tokens; the context window of `{request.model}` is {context} tokens.",
             param=param,
         )
+
+
+def least_tokens(request: CompletionRequest | EmbeddingRequest) -> int:
+    """The tokens that the longest prompt has at least, by any way of counting."""
+    if isinstance(request, EmbeddingRequest):
+        return max(map(_least_tokens, request.inputs))
+    return max(map(_characters, (request.messages, *request.others))) // _MOST_CHARACTERS_PER_TOKEN
 
 
 def within_limits(request: CompletionRequest, context: int | None, max_output: int | None) -> CompletionRequest:

@@ -6,6 +6,7 @@ a list has a price of their own for them, it is used.
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import Protocol
@@ -17,6 +18,8 @@ from penstock.completion.usage import Usage
 from penstock.configuration import Price
 
 _MILLION = Decimal(1_000_000)
+#: tokens of a call that no list charges by its length
+_FEW = 1000
 #: a list price is looked up anew after so many seconds: some change by the hour
 _LOOK_UP_SECONDS = 600
 
@@ -55,6 +58,36 @@ def cost(
     if full is None or not discount:
         return full
     return full * (1 - Decimal(str(discount)))
+
+
+def per_million(
+    price: Price | None, upstream_model: str, base_url: str, *, discount: float = 0.0
+) -> tuple[float, float] | None:
+    """US dollars per million tokens of input and of output, None when no price is known.
+
+    Of a list whose price depends on the length of the prompt, the one of short prompts.
+    """
+    input_cost = cost(Usage(_FEW, 0), price, upstream_model, base_url, discount=discount)
+    output_cost = cost(Usage(0, _FEW), price, upstream_model, base_url, discount=discount)
+    if input_cost is None or output_cost is None:
+        return None
+    return float(input_cost * _MILLION / _FEW), float(output_cost * _MILLION / _FEW)
+
+
+def of_kept_prompts(
+    usage: Usage, price: Price | None, upstream_model: str, base_url: str, *, discount: float = 0.0
+) -> tuple[Decimal, Decimal] | None:
+    """What an answer cost less because its provider had kept a part of the prompt, and more because it kept one.
+
+    Both are in US dollars, against plain input. None: no price is known.
+    """
+
+    def at(cached: int, written: int) -> Decimal | None:
+        counts = replace(usage, cached_tokens=cached, cache_write_tokens=written)
+        return cost(counts, price, upstream_model, base_url, discount=discount)
+
+    plain, read, wrote = at(0, 0), at(usage.cached_tokens, 0), at(0, usage.cache_write_tokens)
+    return (plain - read, wrote - plain) if plain is not None and read is not None and wrote is not None else None
 
 
 def _configured(usage: Usage, price: Price) -> Decimal:

@@ -60,6 +60,21 @@ async def lost_rings(
     return [row["id"] for row in rows]
 
 
+async def overtaken(
+    database: Database, deployment: str, lane: str, seconds: float, job_ids: Sequence[UUID]
+) -> list[UUID]:
+    """Of queued jobs, those that came into their queue so long before one that runs now: queues serve in order."""
+    rows = await database.fetch(
+        """
+        SELECT id FROM jobs WHERE id = ANY(%(ids)s) AND state = 'queued'
+          AND queued_at + make_interval(secs => %(seconds)s) < (
+            SELECT max(queued_at) FROM jobs WHERE state = 'running' AND deployment = %(deployment)s AND lane = %(lane)s)
+        """,
+        {"ids": list(job_ids), "deployment": deployment, "lane": lane, "seconds": seconds},
+    )
+    return [row["id"] for row in rows]
+
+
 async def streamed_by(database: Database, worker_id: UUID, limit: int) -> list[ClaimedJob]:
     """Running background jobs of a worker whose answers are told in a vendor's dialect as they come."""
     async with database.connection() as connection, connection.cursor(row_factory=class_row(ClaimedJob)) as cursor:

@@ -1,11 +1,10 @@
 """Flows: one row per (pool, lane, tenant), the unit of fair order, with a cursor at its first pending job."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 from uuid import UUID
 
-from psycopg.rows import args_row
+from psycopg.rows import tuple_row
 
 from penstock.store.database import Connection, Database
 
@@ -17,7 +16,7 @@ HEADS = """heads AS (
 )"""
 #: moves their cursors back to it
 WAKE = """
-    UPDATE flows f SET active = true, version = version + 1,
+    UPDATE flows f SET active = true, version = version + 1, woken_by = pg_current_xact_id(),
         cursor_priority = CASE WHEN (h.priority, h.id) < (f.cursor_priority, f.cursor_id)
                                THEN h.priority ELSE f.cursor_priority END,
         cursor_id = CASE WHEN (h.priority, h.id) < (f.cursor_priority, f.cursor_id) THEN h.id ELSE f.cursor_id END
@@ -50,6 +49,23 @@ class Taken:
     tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A flow after its turn, its cursor at the last job taken; `emptied` when there were fewer than asked for."""
+
+    flow: Flow
+    emptied: bool
+
+    @classmethod
+    def of(cls, flow: Flow, asked: int, taken: Sequence[Taken], paid: float) -> "Turn":
+        """The turn in which a flow asked for so many jobs, got `taken`, and paid for them in virtual time."""
+        priority, job_id = max(
+            ((job.priority, job.id) for job in taken), default=(flow.cursor_priority, flow.cursor_id)
+        )
+        moved = replace(flow, virtual_time=flow.virtual_time + paid, cursor_priority=priority, cursor_id=job_id)
+        return cls(moved, emptied=len(taken) < asked)
+
+
 async def ensure(database: Database, pool: str, lane: str, tenant_id: str) -> int:
     """The id of a flow, made if it is new."""
     row = await database.fetch_one(
@@ -79,7 +95,7 @@ async def wake(connection: Connection, heads: Mapping[int, tuple[int, UUID]]) ->
         ), locked AS (
             SELECT f.id FROM flows f JOIN heads h ON h.flow_id = f.id ORDER BY f.id FOR UPDATE OF f
         )
-        UPDATE flows f SET active = true, version = version + 1,
+        UPDATE flows f SET active = true, version = version + 1, woken_by = pg_current_xact_id(),
             cursor_priority = CASE WHEN (h.priority, h.id) < (f.cursor_priority, f.cursor_id) OR NOT f.active
                                    THEN h.priority ELSE f.cursor_priority END,
             cursor_id = CASE WHEN (h.priority, h.id) < (f.cursor_priority, f.cursor_id) OR NOT f.active
@@ -95,16 +111,29 @@ async def wake(connection: Connection, heads: Mapping[int, tuple[int, UUID]]) ->
 
 
 async def active(database: Database) -> list[Flow]:
-    """Every flow that may have pending jobs. With ten thousand of them this is most of a dispatcher's round."""
-    async with database.connection() as connection, connection.cursor(row_factory=args_row(Flow)) as cursor:
+    """Every flow that may have pending jobs."""
+    return (await woken(database))[0]
+
+
+async def woken(database: Database, since: int = 0) -> tuple[list[Flow], int]:
+    """The flows that may have pending jobs, of those woken since a moment; and the moment to ask from the next time.
+
+    A moment is the oldest transaction that was still under way when somebody looked: whatever commits later has that
+    number or a higher one, so nobody is missed, and some may be told twice. 0 is the beginning.
+    """
+    async with database.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(
             """
-            SELECT f.id, f.pool, f.lane, f.tenant_id, t.tier, f.virtual_time, f.version, f.cursor_priority,
-                   f.cursor_id
-            FROM flows f JOIN tenants t ON t.id = f.tenant_id WHERE f.active
-            """
+            SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, f.id, f.pool, f.lane, f.tenant_id, t.tier,
+                   f.virtual_time, f.version, f.cursor_priority, f.cursor_id
+            FROM flows f JOIN tenants t ON t.id = f.tenant_id
+            WHERE f.active AND f.woken_by >= %(since)s::text::xid8
+              AND f.woken_by < pg_snapshot_xmax(pg_current_snapshot())
+            """,
+            {"since": str(since)},
         )
-        return await cursor.fetchall()
+        rows = await cursor.fetchall()
+    return [Flow(*row[1:]) for row in rows], rows[0][0] if rows else since
 
 
 async def clocks(database: Database) -> dict[tuple[str, str], float]:
@@ -114,7 +143,10 @@ async def clocks(database: Database) -> dict[tuple[str, str], float]:
 
 
 async def take(connection: Connection, deployment: str, flows: Sequence[Flow], counts: Sequence[int]) -> list[Taken]:
-    """Move up to `counts[i]` jobs of `flows[i]` from pending to queued, by priority, then age.
+    """Move up to `counts[i]` jobs of `flows[i]` from pending to queued at a deployment, by priority, then age.
+
+    Where their pool is a route, another deployment may have been thought of before: that one is then what a job falls
+    back to first.
 
     The index is entered at the flow's cursor: without it the dead entries of jobs taken before make the same
     statement 20 times slower once an old snapshot keeps vacuum away. Joined back by an array of ids, because the
@@ -133,7 +165,9 @@ async def take(connection: Connection, deployment: str, flows: Sequence[Flow], c
                 ORDER BY j.priority, j.id LIMIT w.count FOR UPDATE SKIP LOCKED
             ) p
         )
-        UPDATE jobs SET state = 'queued', queued_at = now(), deployment = %(deployment)s
+        UPDATE jobs SET state = 'queued', queued_at = now(), deployment = %(deployment)s,
+            fallback = CASE WHEN deployment = %(deployment)s THEN fallback
+                            ELSE array_remove(array_prepend(deployment, fallback), %(deployment)s) END
         WHERE id = ANY(ARRAY(SELECT id FROM picked)) RETURNING id, flow_id, priority, tokens
         """,
         {
@@ -147,17 +181,13 @@ async def take(connection: Connection, deployment: str, flows: Sequence[Flow], c
     return [Taken(**row) for row in await cursor.fetchall()]
 
 
-async def advance(connection: Connection, changes: Sequence[tuple[Flow, float, tuple[int, UUID] | None, bool]]) -> None:
-    """Write back clocks and cursors after a slice: (flow, virtual time, last job taken, emptied).
+async def advance(connection: Connection, turns: Sequence[Turn]) -> None:
+    """Write back clocks and cursors after a slice.
 
     Cursor and rest follow only where the version is still the one that was read: whoever made jobs pending meanwhile
     has moved the cursor back, and that stands.
     """
-    ordered = sorted(changes, key=lambda change: change[0].id)
-    rows: list[tuple[Any, ...]] = []
-    for flow, virtual_time, last, emptied in ordered:
-        priority, job_id = last or (flow.cursor_priority, flow.cursor_id)
-        rows.append((flow.id, flow.version, virtual_time, priority, job_id, not emptied))
+    ordered = sorted(turns, key=lambda turn: turn.flow.id)
     await connection.execute(
         """
         UPDATE flows f SET virtual_time = c.virtual_time,
@@ -170,8 +200,12 @@ async def advance(connection: Connection, changes: Sequence[tuple[Flow, float, t
         WHERE f.id = c.id
         """,
         {
-            name: [row[index] for row in rows]
-            for index, name in enumerate(("ids", "versions", "times", "priorities", "job_ids", "active"))
+            "ids": [turn.flow.id for turn in ordered],
+            "versions": [turn.flow.version for turn in ordered],
+            "times": [turn.flow.virtual_time for turn in ordered],
+            "priorities": [turn.flow.cursor_priority for turn in ordered],
+            "job_ids": [turn.flow.cursor_id for turn in ordered],
+            "active": [not turn.emptied for turn in ordered],
         },
     )
 
@@ -180,7 +214,8 @@ async def repair(database: Database) -> int:
     """Wake flows that have pending jobs and are marked as having none; returns how many."""
     return await database.execute(
         """
-        UPDATE flows SET active = true, version = version + 1, cursor_priority = h.priority, cursor_id = h.id
+        UPDATE flows SET active = true, version = version + 1, woken_by = pg_current_xact_id(),
+            cursor_priority = h.priority, cursor_id = h.id
         FROM (SELECT f.id AS flow_id, j.priority, j.id FROM flows f CROSS JOIN LATERAL (
                 SELECT priority, id FROM jobs WHERE state = 'pending' AND flow_id = f.id
                 ORDER BY priority, id LIMIT 1) j

@@ -73,17 +73,17 @@ async def unfinished(database: Database) -> list[Part]:
     """
     rows = await database.fetch(
         """
-        SELECT s.batch_id, s.flow_id, f.pool, f.tenant_id, t.tier, s.priority, s.since, s.jobs, s.tokens,
+        SELECT s.batch_id, s.flow_id, s.deployment AS pool, f.tenant_id, t.tier, s.priority, s.since, s.jobs, s.tokens,
                s.waiting_jobs, s.waiting_tokens
         FROM (
-            SELECT batch_id, flow_id, priority, min(created_at) AS since,
+            SELECT batch_id, flow_id, deployment, priority, min(created_at) AS since,
                    count(*)::int AS jobs, sum(tokens)::bigint AS tokens,
                    count(*) FILTER (WHERE state <> 'running')::int AS waiting_jobs,
                    coalesce(sum(tokens) FILTER (WHERE state <> 'running'), 0)::bigint AS waiting_tokens
             FROM (
                 SELECT * FROM jobs WHERE state = 'pending'
                 UNION ALL SELECT * FROM jobs WHERE state IN ('queued', 'running')
-            ) j WHERE lane = 'bulk' GROUP BY batch_id, flow_id, priority
+            ) j WHERE lane = 'bulk' GROUP BY batch_id, flow_id, deployment, priority
         ) s JOIN flows f ON f.id = s.flow_id JOIN tenants t ON t.id = f.tenant_id
         """
     )

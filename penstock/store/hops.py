@@ -12,11 +12,15 @@ from penstock.completion.usage import Usage
 from penstock.store import flows
 from penstock.store.database import Database
 
+#: jobs that are looked at to see how often routes go on
+_NEWEST = 20_000
+
 
 async def hop(
     database: Database,
     worker_id: UUID,
     job_id: UUID,
+    epoch: int,
     *,
     deployment: str,
     flow_id: int,
@@ -30,7 +34,7 @@ async def hop(
     here; it is stored in the same statement, so that it is there when the next one is judged.
 
     Returns:
-        False when the job is this worker's no more.
+        False when the job is this worker's no more, or its again by a newer claim.
     """
     row = await database.fetch_one(
         """
@@ -39,7 +43,7 @@ async def hop(
                 route_step = route_step + %(answered)s::smallint,
                 state = CASE lane WHEN 'interactive' THEN 'queued' ELSE 'pending' END::job_state,
                 queued_at = CASE lane WHEN 'interactive' THEN now() END
-            WHERE id = %(id)s AND state = 'running' AND worker_id = %(worker_id)s
+            WHERE id = %(id)s AND state = 'running' AND worker_id = %(worker_id)s AND epoch = %(epoch)s
             RETURNING flow_id, priority, id, route_step
         ), answered AS (
             INSERT INTO route_steps (job_id, step, deployment, confidence, reason, usage, cost, body)
@@ -54,6 +58,7 @@ async def hop(
         {
             "id": job_id,
             "worker_id": worker_id,
+            "epoch": epoch,
             "deployment": deployment,
             "flow_id": flow_id,
             "fallback": fallback or None,
@@ -89,6 +94,30 @@ async def steps_of(database: Database, job_ids: Sequence[UUID]) -> dict[UUID, li
     found: dict[UUID, list[RouteStep]] = {}
     for row in rows:
         found.setdefault(row["job_id"], []).append(_step(row))
+    return found
+
+
+async def went_on(database: Database, tenant_id: str, routes: Sequence[str]) -> dict[str, list[int]]:
+    """By escalating route: how many of a tenant's latest answered jobs were asked a first, a second, … step.
+
+    Only the newest jobs of all tenants are looked at, so that it costs the same however many there are.
+    """
+    rows = await database.fetch(
+        """
+        SELECT model, route_step, count(*)::int AS jobs FROM (
+            SELECT model, route_step, tenant_id, state FROM jobs ORDER BY id DESC LIMIT %(newest)s
+        ) latest
+        WHERE tenant_id = %(tenant_id)s AND model = ANY(%(routes)s) AND state = 'succeeded'
+        GROUP BY model, route_step
+        """,
+        {"tenant_id": tenant_id, "routes": list(routes), "newest": _NEWEST},
+    )
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        asked = found.setdefault(row["model"], [])
+        asked.extend([0] * (row["route_step"] + 1 - len(asked)))
+        for step in range(row["route_step"] + 1):
+            asked[step] += row["jobs"]
     return found
 
 

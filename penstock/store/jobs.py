@@ -47,6 +47,8 @@ class NewJob:
     fallback: list[str] | None = None
     #: where its end is told, beside the tenant's endpoints
     callback_url: str | None = None
+    #: how a route came to its deployment, as JSON; None where none was asked
+    routing: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class ClaimedJob:
     stream: bool
     created_at: datetime
     body: bytes
+    routing: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ class JobRow:
     finished_number: int | None
     priority: int
     expires_at: datetime | None
+    routing: bytes | None = None
 
 
 #: what one page of a batch's results holds at most
@@ -120,7 +124,8 @@ _TYPES = "uuid text uuid int4 text text text text int8 text int2 int4 bool bool 
 _VIEW = """
     SELECT j.id, j.tenant_id, j.batch_id, j.line, j.custom_id, j.dialect, j.model, j.lane, j.deployment, j.state,
            j.epoch, j.worker_id, j.background, j.stream, j.created_at, j.started_at, j.finished_at, j.status_code,
-           q.body AS request, r.body AS result, j.finished_number, j.priority, j.expires_at
+           q.body AS request, r.body AS result, j.finished_number, j.priority, j.expires_at,
+           q.routing
     FROM jobs j LEFT JOIN job_requests q ON q.job_id = j.id LEFT JOIN job_results r ON r.job_id = j.id
 """
 
@@ -132,10 +137,10 @@ async def copy(connection: Connection, jobs: Sequence[NewJob]) -> None:
             stream.set_types(_TYPES)
             for job in jobs:
                 await stream.write_row(_values(job))
-        async with cursor.copy("COPY job_requests (job_id, body) FROM STDIN (FORMAT BINARY)") as stream:
-            stream.set_types(["uuid", "bytea"])
+        async with cursor.copy("COPY job_requests (job_id, body, routing) FROM STDIN (FORMAT BINARY)") as stream:
+            stream.set_types(["uuid", "bytea", "bytea"])
             for job in jobs:
-                await stream.write_row((job.id, pack(job.body)))
+                await stream.write_row((job.id, pack(job.body), job.routing))
 
 
 def _values(job: NewJob) -> tuple[Any, ...]:
@@ -150,7 +155,9 @@ async def insert(connection: Connection, job: NewJob) -> datetime:
     """Insert one job and its request in one statement; returns its `created_at`."""
     cursor = await connection.execute(
         f"""
-        WITH request AS (INSERT INTO job_requests (job_id, body) VALUES (%(id)s, %(body)s))
+        WITH request AS (
+            INSERT INTO job_requests (job_id, body, routing) VALUES (%(id)s, %(body)s, %(routing)s::bytea)
+        )
         INSERT INTO jobs ({_COLUMNS}, state, queued_at)
         VALUES (%(id)s, %(tenant_id)s, %(batch_id)s, %(line)s, %(custom_id)s, %(dialect)s, %(model)s, %(lane)s,
                 %(flow_id)s, %(deployment)s, %(priority)s, %(tokens)s, %(background)s, %(stream)s,
@@ -171,7 +178,7 @@ async def insert(connection: Connection, job: NewJob) -> datetime:
 CLAIMED = """
     SELECT c.id, c.epoch, c.tenant_id, coalesce(t.tier, 'unlimited') AS tier, c.batch_id, c.custom_id, c.dialect,
            c.model, c.lane, c.deployment, c.tokens, c.fallback, c.failures, c.route_step, c.background, c.stream,
-           c.created_at, q.body
+           c.created_at, q.body, q.routing
     FROM {jobs} c JOIN job_requests q ON q.job_id = c.id LEFT JOIN tenants t ON t.id = c.tenant_id
 """
 

@@ -33,17 +33,15 @@ _END_LINES = """
 """
 
 
-async def end_lines(database: Database, batch_id: UUID, state: str, limit: int) -> int:
-    """End the lines of a flagged batch that no worker runs, or whose worker did not answer in 10 s; returns how many.
+async def end_page(database: Database, batch_id: UUID, state: str, after: int, limit: int) -> tuple[int, int | None]:
+    """End the lines of a flagged batch that no worker runs, or whose worker did not answer in 10 s.
 
-    The batch is walked once, by its lines, `limit` of them in a statement: asked for those that are left, each
-    statement would pass over all that have ended (a million lines took longer than eight minutes).
+    The batch is walked once, by its lines, `limit` of them after the line `after` in a statement: asked for those that
+    are left, each statement would pass over all that have ended (a million lines took longer than eight minutes).
+
+    Returns:
+        How many ended, and the last line looked at; None when there was none.
     """
-    ended = after = 0
-    while True:
-        row = await database.fetch_one(_END_LINES, {"id": batch_id, "state": state, "after": after, "limit": limit})
-        assert row is not None  # it is of counts
-        ended += int(row["ended"])
-        if row["last"] is None:
-            return ended
-        after = row["last"]
+    row = await database.fetch_one(_END_LINES, {"id": batch_id, "state": state, "after": after, "limit": limit})
+    assert row is not None  # it is of counts
+    return int(row["ended"]), row["last"]

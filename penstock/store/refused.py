@@ -24,6 +24,8 @@ class RefusedJob:
     body: bytes
     result: bytes
     status_code: int
+    #: the length of its line in an error file, None where its batch has none
+    line_bytes: int | None = None
 
 
 async def insert(connection: Connection, batch: Batch, dialect: str, jobs: Sequence[RefusedJob]) -> None:
@@ -31,16 +33,20 @@ async def insert(connection: Connection, batch: Batch, dialect: str, jobs: Seque
     if not jobs:
         return
     params: dict[str, Any] = {
-        name: [getattr(job, name) for job in jobs] for name in ("id", "line", "custom_id", "model", "status_code")
+        name: [getattr(job, name) for job in jobs]
+        for name in ("id", "line", "custom_id", "model", "status_code", "line_bytes")
     }
     await connection.execute(
         """
         WITH given AS (
             SELECT * FROM unnest(%(id)s::uuid[], %(line)s::int[], %(custom_id)s::text[], %(model)s::text[],
-                                 %(status_code)s::smallint[], %(body)s::bytea[], %(result)s::bytea[])
-                WITH ORDINALITY AS g(id, line, custom_id, model, status_code, body, result, place)
+                                 %(status_code)s::smallint[], %(line_bytes)s::int[], %(body)s::bytea[],
+                                 %(result)s::bytea[])
+                WITH ORDINALITY AS g(id, line, custom_id, model, status_code, line_bytes, body, result, place)
         ), counted AS (
-            UPDATE batches SET finished = finished + %(count)s, failed = failed + %(count)s WHERE id = %(batch_id)s
+            UPDATE batches SET finished = finished + %(count)s, failed = failed + %(count)s,
+                error_bytes = error_bytes + (SELECT coalesce(sum(line_bytes), 0) FROM given)
+            WHERE id = %(batch_id)s
             RETURNING finished - %(count)s AS before
         ), requests AS (
             INSERT INTO job_requests (job_id, body) SELECT id, body FROM given
@@ -48,9 +54,10 @@ async def insert(connection: Connection, batch: Batch, dialect: str, jobs: Seque
             INSERT INTO job_results (job_id, body) SELECT id, result FROM given
         )
         INSERT INTO jobs (id, tenant_id, batch_id, line, custom_id, dialect, model, lane, flow_id, deployment, tokens,
-                          state, finished_at, status_code, finished_number)
+                          state, finished_at, status_code, line_bytes, finished_number)
         SELECT g.id, %(tenant_id)s, %(batch_id)s, g.line, g.custom_id, %(dialect)s, g.model, 'bulk', %(flow)s,
-               %(deployment)s, 0, 'failed', now(), g.status_code, c.before + g.place
+               %(deployment)s, 0, 'failed', now(), g.status_code, g.line_bytes,
+               c.before + g.place
         FROM given g, counted c
         """,
         {

@@ -1,6 +1,6 @@
 """What is to stop: because its window closed, or because somebody asked.
 
-A batch is flagged as a whole, and the flag ends its lines (`open_lines.end_lines`). A single job is flagged by whoever
+A batch is flagged as a whole, and the flag ends its lines (`open_lines.end_page`). A single job is flagged by whoever
 asks (`jobs.request_cancel`), who rings its worker too; the statements here find what a lost ring, a worker that did not
 hear it or an API process that died left behind. The first terminal write of a job wins all the same.
 """

@@ -6,7 +6,7 @@ from typing import Any
 
 from penstock.completion.encoding import dumps, loads_input
 from penstock.dialects.fields import fallback
-from penstock.errors import InvalidRequest
+from penstock.errors import InvalidRequest, ModelNotFound
 
 _BOM = b"\xef\xbb\xbf"
 #: a single request larger than this is refused rather than held in memory
@@ -98,7 +98,7 @@ def _checked(number: int, value: dict[str, Any], endpoint: str, models: Containe
     if not isinstance(model, str):
         return LineError("invalid_type", "'body.model' must be a string.", number, "body.model")
     if model not in models:
-        return LineError("model_not_found", f"The model `{model}` does not exist.", number, "body.model")
+        return LineError("model_not_found", ModelNotFound(model).message, number, "body.model")
     try:
         others = fallback(body)
     except InvalidRequest as error:

@@ -5,7 +5,7 @@ the batch's position, so that two readers at once cannot both insert and a reade
 where it stopped. Both live on the worker's event loop and yield to it.
 
 The requests of a message batch were checked when they came, so they are read once. What is wrong inside one of them
-fails that line alone: it is inserted as a job that has failed already.
+fails that line alone: it is inserted as a job that has failed already. So is a line that no model may serve.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import time
 from array import array
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncIterator, Container, Iterator
 from dataclasses import replace
 from uuid import UUID
 
@@ -21,12 +21,14 @@ import structlog
 
 from penstock.completion.encoding import dumps
 from penstock.completion.outcome import Outcome
-from penstock.configuration import Config
 from penstock.dialects import registry
-from penstock.errors import ModelNotFound, error_to_json
+from penstock.dialects.batch_line import LineFacts, render_line
+from penstock.dialects.facts import JobFacts
+from penstock.dialects.registry import Dialect
+from penstock.errors import error_to_json
 from penstock.ids import new_ids
-from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
+from penstock.routing.router import Router
 from penstock.store import batches, files, flows, jobs, refused
 from penstock.store.batches import Batch
 from penstock.store.database import Database
@@ -39,6 +41,7 @@ from penstock.submission.finalize import finalize_batch
 from penstock.submission.flow_ids import FlowIds
 from penstock.submission.grouping import by_beginning
 from penstock.submission.message_requests import RefusedLine, read_request
+from penstock.submission.placing import PlacedLine, Placing
 from penstock.submission.plan import inputs, request_tokens
 
 #: lines inserted by one transaction
@@ -57,11 +60,12 @@ _log = structlog.get_logger()
 class Ingest:
     """The batch files one worker is reading."""
 
-    def __init__(self, database: Database, redis: Redis, deployments: Deployments, config: Config) -> None:
+    def __init__(self, database: Database, redis: Redis, router: Router) -> None:
         self._database = database
         self._redis = redis
-        self._deployments = deployments
-        self._config = config
+        self._deployments = router.deployments
+        self._config = router.config
+        self._placing = Placing(router)
         self._flow_ids = FlowIds(database)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -93,9 +97,8 @@ class Ingest:
             await batches.start(self._database, batch_id, total, tally.model)
         await self._insert(batch, lease, total)
         await batches.end_ingest(self._database, batch_id)
-        if batch.of_messages:
-            # the last line to end may have been one that never ran
-            await finalize_batch(self._database, batch_id)
+        # the last line to end may have been one that never ran
+        await finalize_batch(self._database, batch_id)
 
     async def _check(self, batch: Batch, lease: "_Lease") -> tuple[list[LineError], "_Tally"]:
         """Everything wrong with the file, and what it holds."""
@@ -197,62 +200,49 @@ class Ingest:
     ) -> bool:
         good = by_beginning([line for line in page if isinstance(line, BatchLine)])
         bad = [line for line in page if isinstance(line, RefusedLine)]
-        plans = [self._plan(line) for line in good]
-        for name in {name for name, _ in plans} - flow_ids.keys():
+        dialect = registry.for_endpoint(batch.endpoint)
+        placed, unserved = await self._placing.place(good, batch.tenant_id, dialect)
+        for name in {line.pool for line in placed} - flow_ids.keys():
             flow_ids[name] = await self._flow_ids.of(name, "bulk", batch.tenant_id)
-        dialect = registry.for_endpoint(batch.endpoint).name
-        rows = self._jobs(batch, good, plans, flow_ids)
+        rows = list(self._jobs(batch, placed, flow_ids, dialect))
         heads: dict[int, tuple[int, UUID]] = {}
         for row in rows:
             heads.setdefault(row.flow_id, (row.priority, row.id))
         async with self._database.transaction() as connection:
             if not await batches.advance_ingest(connection, batch.id, position, position + len(page)):
                 return False
-            await refused.insert(connection, batch, dialect, _refused(bad))
+            await refused.insert(connection, batch, dialect.name, _refused([*bad, *unserved], dialect, batch))
             await jobs.copy(connection, rows)
             await flows.wake(connection, heads)
         await wake_dispatcher(self._redis)
         return True
 
-    def _plan(self, line: BatchLine) -> tuple[str, list[str]]:
-        """Which deployment a line waits for, and its fallbacks. One that is configured no more may come back."""
-        for fallback in (line.fallback, ()):
-            try:
-                plan = self._deployments.plan(line.model, fallback)
-                return plan.deployment.name, list(plan.fallback)
-            except ModelNotFound as error:
-                _log.warning("a model left the configuration while its batch was read", error=error.message)
-        return line.model, []
-
     def _jobs(
-        self, batch: Batch, page: list[BatchLine], plans: list[tuple[str, list[str]]], flow_ids: dict[str, int]
-    ) -> list[NewJob]:
-        dialect = registry.for_endpoint(batch.endpoint)
-        rows = []
-        for line, (deployment, others), job_id in zip(page, plans, new_ids(len(page)), strict=True):
-            rows.append(
-                NewJob(
-                    id=job_id,
-                    tenant_id=batch.tenant_id,
-                    dialect=dialect.name,
-                    model=line.model,
-                    lane="bulk",
-                    flow_id=flow_ids[deployment],
-                    deployment=deployment,
-                    tokens=request_tokens(line.body, len(line.raw), answered=dialect.answered),
-                    body=line.raw,
-                    batch_id=batch.id,
-                    line=line.number,
-                    custom_id=line.custom_id,
-                    expires_at=batch.expires_at,
-                    priority=batch.priority,
-                    fallback=others or None,
-                )
+        self, batch: Batch, page: list[PlacedLine], flow_ids: dict[str, int], dialect: Dialect
+    ) -> Iterator[NewJob]:
+        for placed, job_id in zip(page, new_ids(len(page)), strict=True):
+            line, (deployment, *others) = placed.line, placed.order
+            yield NewJob(
+                id=job_id,
+                tenant_id=batch.tenant_id,
+                dialect=dialect.name,
+                model=line.model,
+                lane="bulk",
+                flow_id=flow_ids[placed.pool],
+                deployment=deployment,
+                tokens=request_tokens(line.body, len(line.raw), answered=dialect.answered),
+                body=line.raw,
+                batch_id=batch.id,
+                line=line.number,
+                custom_id=line.custom_id,
+                expires_at=batch.expires_at,
+                priority=batch.priority,
+                fallback=others or None,
+                routing=placed.routing,
             )
-        return rows
 
 
-def _refused(page: list[RefusedLine]) -> list[RefusedJob]:
+def _refused(page: list[RefusedLine], dialect: Dialect, batch: Batch) -> list[RefusedJob]:
     return [
         RefusedJob(
             id=job_id,
@@ -262,9 +252,27 @@ def _refused(page: list[RefusedLine]) -> list[RefusedJob]:
             body=line.raw,
             result=Outcome(error=error_to_json(line.error)).to_bytes(),
             status_code=line.error.status,
+            line_bytes=None if batch.of_messages else len(_error_line(line, job_id, dialect)),
         )
         for line, job_id in zip(page, new_ids(len(page)), strict=True)
     ]
+
+
+def _error_line(line: RefusedLine, job_id: UUID, dialect: Dialect) -> bytes:
+    """The line that this request will have in the error file: its length is counted once, here, and stored."""
+    failed = JobFacts(
+        id=job_id,
+        created_at=0,
+        finished_at=None,
+        state="failed",
+        started=False,
+        background=False,
+        model=line.model,
+        body={},
+        result=None,
+        error=error_to_json(line.error),
+    )
+    return render_line(LineFacts(line.custom_id, line.error.status, dialect.name, failed))
 
 
 class _Tally:

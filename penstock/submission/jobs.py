@@ -8,14 +8,14 @@ from uuid import UUID
 import structlog
 
 from penstock.broker import Doorbell
-from penstock.cache.policy import FIELD, read_wish
+from penstock.cache.policy import FIELD, TAGS_FIELD, read_tags, read_wish
+from penstock.completion import CompletionRequest, EmbeddingRequest
 from penstock.completion.encoding import dumps
 from penstock.dialects import openai_responses, registry
 from penstock.errors import ContextTooLong, InvalidRequest, Unavailable
 from penstock.ids import new_id
-from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
-from penstock.rules.context import require_fit
+from penstock.routing.router import Routed, Router
 from penstock.rules.estimates import prompt_tokens
 from penstock.store import flows, idempotency, jobs
 from penstock.store.database import Database
@@ -41,11 +41,11 @@ class Submitted:
 class Submission:
     """Takes single jobs in."""
 
-    def __init__(self, database: Database, redis: Redis, doorbell: Doorbell, deployments: Deployments) -> None:
+    def __init__(self, database: Database, redis: Redis, doorbell: Doorbell, router: Router) -> None:
         self._database = database
         self._redis = redis
         self._doorbell = doorbell
-        self._deployments = deployments
+        self._router = router
         self._flow_ids = FlowIds(database)
         self._continuations = Continuations(database)
 
@@ -66,21 +66,16 @@ class Submission:
         The lowest `priority` of a tenant goes first; what is not done `window_seconds` after it was stored expires.
 
         Raises:
-            InvalidRequest: the body is wrong, its model unknown, its prompt too long for the model, or what it
-                continues cannot be continued.
+            InvalidRequest: the body is wrong, its model unknown, no model may serve it, its prompt too long for each,
+                or what it continues cannot be continued.
         """
         body = await self._continuations.attach(tenant_id, dialect, body)
         spoken = registry.get(dialect)
         request = spoken.parse(body)
         read_wish(body.get(FIELD))
-        plan = self._deployments.plan(request.model, request.fallback)
-        deployment = plan.deployment
-        try:
-            require_fit(request, deployment.context, param=spoken.prompt)
-        except ContextTooLong as error:
-            if error.param not in body:
-                error.param = "input"
-            raise
+        read_tags(body.get(TAGS_FIELD))
+        routed = await self._route(tenant_id, request, body, spoken.prompt)
+        deployment = routed.order[0]
         try:
             raw = dumps(body)
         except ValueError:
@@ -92,19 +87,45 @@ class Submission:
             dialect=dialect,
             model=request.model,
             lane=lane,
-            flow_id=await self._flow_ids.of(deployment.name, lane, tenant_id),
-            deployment=deployment.name,
+            flow_id=await self._flow_ids.of(routed.pool(request.model, queued=not interactive), lane, tenant_id),
+            deployment=deployment,
             tokens=request_tokens(body, len(raw), answered=spoken.answered),
             body=raw,
             state="queued" if interactive else "pending",
             background=not interactive,
             stream=stream,
-            fallback=list(plan.fallback) or None,
+            fallback=list(routed.order[1:]) or None,
+            routing=routed.stored(queued=not interactive),
             callback_url=callback_url,
             priority=priority,
             window_seconds=window_seconds,
         )
-        return Submitted(job, deployment.provider)
+        return Submitted(job, self._provider(deployment))
+
+    async def route(self, tenant_id: str, dialect: str, body: dict[str, Any]) -> Routed:
+        """Where a request would go now; nothing is stored.
+
+        Raises:
+            InvalidRequest: see `prepare`.
+        """
+        body = await self._continuations.attach(tenant_id, dialect, body)
+        spoken = registry.get(dialect)
+        return await self._route(tenant_id, spoken.parse(body), body, spoken.prompt)
+
+    async def _route(
+        self, tenant_id: str, request: CompletionRequest | EmbeddingRequest, body: dict[str, Any], prompt: str
+    ) -> Routed:
+        try:
+            return await self._router.route(request, tenant_id, prompt=prompt)
+        except ContextTooLong as error:
+            if error.param not in body:
+                error.param = "input"
+            raise
+
+    def _provider(self, name: str) -> str:
+        deployment = self._router.deployments.get(name)
+        assert deployment is not None  # decisions name configured ones only
+        return deployment.provider
 
     async def count_tokens(self, tenant_id: str, body: dict[str, Any]) -> int:
         """About how many tokens the prompt of a response has, with what it continues; no provider is asked.
@@ -114,7 +135,7 @@ class Submission:
         """
         body = await self._continuations.attach(tenant_id, continuation.DIALECT, body)
         request = openai_responses.parse(body)
-        self._deployments.plan(request.model, request.fallback)
+        self._router.deployments.of(request.model, tenant_id)
         return prompt_tokens(request)
 
     async def store(self, submitted: Submitted, key: IdempotencyKey | None = None) -> datetime:

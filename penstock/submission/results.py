@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import UUID
 
 from penstock.completion.encoding import loads
@@ -9,6 +10,7 @@ from penstock.completion.outcome import Outcome
 from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
 from penstock.errors import NotFound
+from penstock.routing.router import explained
 from penstock.store import batches, files, jobs
 from penstock.store.database import Database
 from penstock.store.files import File
@@ -33,9 +35,18 @@ def facts_of(row: JobRow) -> JobFacts:
         result=outcome.result,
         error=outcome.error,
         embeddings=outcome.embeddings,
-        routing=outcome.routing,
+        routing=_routing(row, outcome),
         cache=outcome.cache,
     )
+
+
+def _routing(row: JobRow, outcome: Outcome) -> dict[str, Any] | None:
+    """What was decided when the job was submitted, and what became of it."""
+    if row.routing is None:
+        return outcome.routing
+    answered_by = row.deployment if row.state == "succeeded" else None
+    told = outcome.routing or {}
+    return {**told, **explained(loads(row.routing)), "answered_by": told.get("answered_by") or answered_by}
 
 
 async def file_content(database: Database, file: File) -> AsyncIterator[bytes]:

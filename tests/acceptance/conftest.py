@@ -214,10 +214,13 @@ def wait_until_ready(url: str, process: subprocess.Popen[str], log: Path, second
 
 
 @contextmanager
-def running(servers_environment: dict[str, str], *, workers: int = 2, config_text: str = CONFIG) -> Iterator[Stack]:
+def running(
+    servers_environment: dict[str, str], *, workers: int = 2, config_text: str = CONFIG, flower: bool = False
+) -> Iterator[Stack]:
+    """`penstock up` and what it talks to; Flower, one more process to wait for, where it is asked for."""
     folder = Path(tempfile.mkdtemp(prefix="pacc-"))
     folder.chmod(0o755)
-    port, flower = free_port(), free_port()
+    port, flower_port = free_port(), free_port()
     openai_wire = start_simulator("openai", "--latency-ms", "20", "--tokens-per-second", "400", "--answer-tokens", "24")
     anthropic_wire = start_simulator("anthropic", "--latency-ms", "20", "--answer-tokens", "24")
     with receiving() as receiver, mirroring() as mirror:
@@ -235,7 +238,8 @@ def running(servers_environment: dict[str, str], *, workers: int = 2, config_tex
             )
         )
         environment = {**os.environ, "PENSTOCK_ADMIN_KEY": ADMIN_KEY, **servers_environment}
-        arguments = ["--port", str(port), "--flower-port", str(flower), "--workers", str(workers)]
+        arguments = ["--port", str(port), "--workers", str(workers)]
+        arguments += ["--flower-port", str(flower_port)] if flower else ["--no-flower"]
         command = [sys.executable, "-m", "cli.main", "up", "--config", str(config), "--data", str(folder / "data")]
         log = folder / "up.log"
         with log.open("w") as output:
@@ -250,7 +254,7 @@ def running(servers_environment: dict[str, str], *, workers: int = 2, config_tex
             anthropic_wire=anthropic_wire,
             mirror=mirror,
             webhooks=receiver,
-            flower_url=f"http://127.0.0.1:{flower}",
+            flower_url=f"http://127.0.0.1:{flower_port}",
             log=log,
             environment=environment,
         )
@@ -268,7 +272,7 @@ def running(servers_environment: dict[str, str], *, workers: int = 2, config_tex
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """Penstock on embedded servers, and in the external set on yours."""
     if request.param == "embedded":
-        with running({}) as found:
+        with running({}, flower=True) as found:
             yield found
         return
     with test_servers.external() as outside:
@@ -279,7 +283,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
             "PENSTOCK_REDIS_URL": outside.redis,
             "PENSTOCK_BROKER_URL": outside.broker,
         }
-        with running(environment) as found:
+        with running(environment, flower=True) as found:
             yield found
         outside.drop_database(database)
 

@@ -1,18 +1,19 @@
 """Paying once: repeated requests over the real stack, counted by the providers that were asked."""
 
 import json
-import os
-import signal
 import time
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import openai
-import psutil
 import pytest
 from acceptance.conftest import ADMIN_KEY, CONFIG, OTHER_KEY, Stack, running
 from acceptance.test_batches import chat_line, jsonl, lines_of, submit, wait
+
+from load import cpu
+from load.coalescing import calls_of, explain, kill_busiest
+from load.simulated import started
 
 GUARD = """
 guard:
@@ -26,8 +27,21 @@ PATIENCE = 90.0
 
 
 @pytest.fixture(scope="module")
-def caching() -> Iterator[Stack]:
-    with running({}, workers=4, config_text=CONFIG + GUARD) as found:
+def witness() -> Iterator[str]:
+    """A provider that writes down its calls."""
+    with started("load.witness", "150") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def caching(witness: str) -> Iterator[Stack]:
+    provider = f"  witness: {{{{wire_format: openai, base_url: '{witness}/v1'}}}}\n"
+    models = (
+        "  seen: {{provider: witness}}\n  claude-on: {{provider: sim-anthropic, upstream_model: c, continues: true}}\n"
+    )
+    models += "  claude-anew: {{provider: sim-anthropic, upstream_model: c}}\n"
+    config = CONFIG.replace("models:\n", f"{provider}models:\n{models}", 1) + GUARD
+    with running({}, workers=4, config_text=config) as found:
         yield found
 
 
@@ -102,6 +116,25 @@ def test_a_hit_costs_nothing_and_what_it_saved_is_shown(caching: Stack):
     assert 'penstock_cache_requests_total{model="fast",source="miss"}' in shown
     saved = [line for line in shown.splitlines() if line.startswith('penstock_cache_saved_usd_total{model="fast"}')]
     assert float(saved[0].split()[-1]) > 0
+    status, listed = caching.call("GET", "/admin/savings", key=ADMIN_KEY)
+    assert status == 200
+    row = next(row for row in listed["data"] if (row["tenant"], row["model"]) == ("team-a", "fast"))
+    assert row["total_usd"] == row["answers_usd"] > 0
+    assert caching.call("GET", "/admin/savings")[0] == 403
+
+
+def test_embeddings_are_kept_too(caching: Stack):
+    client = caching.client()
+
+    def embedded(texts: list[str], **options: Any) -> tuple[str | None, list[list[float]]]:
+        raw = client.embeddings.with_raw_response.create(model="fast", input=texts, dimensions=8, **options)
+        return raw.headers.get("x-penstock-cache"), [entry.embedding for entry in raw.parse().data]
+
+    first, again = embedded(["kept", "vectors"]), embedded(["kept", "vectors"])
+    assert (first[0], again) == ("miss", ("hit", first[1]))
+    assert embedded(["vectors", "kept"]) == ("miss", first[1][::-1])
+    assert embedded(["kept", "vectors"], extra_headers={"x-penstock-cache": "off"})[0] is None
+    assert embedded(["kept", "vectors"], encoding_format="float")[0] == "hit"
 
 
 def metrics(stack: Stack) -> str:
@@ -162,6 +195,36 @@ def test_an_error_is_not_kept(caching: Stack):
     assert requests(caching)["[[error: 400]] not kept"]["calls"] == 2
 
 
+def test_a_broken_answer_goes_on_where_the_model_can_and_is_never_a_whole_one(caching: Stack):
+    client = caching.client()
+    question = "a long story [[tokens: 60]]"
+
+    def story(model: str, wish: str = "on") -> tuple[str | None, str]:
+        with client.with_options(max_retries=0).chat.completions.with_streaming_response.create(
+            model=model,
+            messages=[{"role": "user", "content": question}],
+            temperature=0,
+            stream=True,
+            extra_headers={"x-penstock-cache": wish},
+        ) as response:
+            cached = response.headers.get("x-penstock-cache")
+            return cached, "".join(c.choices[0].delta.content or "" for c in response.parse() if c.choices)
+
+    caching.anthropic_wire.faults(cut_rate=1.0)
+    with pytest.raises(openai.APIError):
+        story("claude-on")
+    caching.anthropic_wire.faults(cut_rate=0.0)
+    _, whole = story("claude-anew", "off")
+    before = caching.anthropic_wire.stats()["output_tokens"]
+    assert story("claude-anew", "read") == ("miss", whole), "who cannot go on knows nothing of the part"
+    between = caching.anthropic_wire.stats()["output_tokens"]
+    assert story("claude-on") == ("miss", whole)
+    after = caching.anthropic_wire.stats()["output_tokens"]
+    assert between - before == 60
+    assert 0 < after - between <= 35
+    assert story("claude-anew") == ("hit", whole)
+
+
 def repeated(distinct: int, times: int, text: str) -> list[dict[str, Any]]:
     return [
         chat_line(f"{n}-{again}", f"{text} {n} [[tokens: 5]] [[delay: 150]]", temperature=0)
@@ -184,28 +247,26 @@ def test_a_batch_pays_once_for_each_distinct_line(caching: Stack):
     assert [row["calls"] for row in asked.values()] == [1] * 40
 
 
-def test_with_a_worker_killed_nothing_finished_is_paid_twice(caching: Stack):
+def test_with_a_worker_killed_only_what_it_was_asking_is_asked_again(caching: Stack, witness: str):
     client = caching.client()
-    before = caching.openai_wire.stats()
-    batch_id = submit(client, jsonl(repeated(150, 3, "killed"))).id
+    questions = {f"{n}-{again}": f"killed {n}" for again in range(3) for n in range(150)}
+    lines = [chat_line(custom_id, text, model="seen", temperature=0) for custom_id, text in questions.items()]
+    batch_id = submit(client, jsonl(lines)).id
     deadline = time.monotonic() + 30
-    while caching.openai_wire.stats()["calls"] < before["calls"] + 30:
+    while len(calls_of(witness)) < 30:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    os.kill(busiest_worker(caching), signal.SIGKILL)
+    death = kill_busiest(cpu.snapshot(caching.process.pid).processes["bulk worker"], int(witness.rsplit(":", 1)[1]))
     batch = wait(client, batch_id, PATIENCE)
     assert batch.request_counts
     assert (batch.request_counts.completed, batch.request_counts.failed) == (450, 0)
-    asked = [row for prompt, row in requests(caching).items() if prompt.startswith("killed ")]
-    assert len(asked) == 150
-    # a call that was under way when its worker died has to be made again: its answer reached nobody
-    again = sum(row["calls"] - 1 for row in asked)
-    assert again <= caching.openai_wire.stats()["in_flight_peak"]
-    assert again < 150
-
-
-def busiest_worker(stack: Stack) -> int:
-    """The bulk worker that has used most of the processor."""
-    children = psutil.Process(stack.process.pid).children(recursive=True)
-    workers = [child for child in children if "bulk" in child.cmdline() and "worker" in child.cmdline()]
-    return int(max(workers, key=lambda child: sum(child.cpu_times()[:2])).pid)
+    calls = calls_of(witness)
+    assert {call["asked"] for call in calls} == set(questions.values())
+    repeats = explain(calls, death)
+    assert repeats.unexplained == []
+    assert len(calls) == 150 + repeats.under_way + repeats.unkept
+    answers: dict[str, set[str]] = {}
+    for line in lines_of(client, batch.output_file_id):
+        text = line["response"]["body"]["choices"][0]["message"]["content"]
+        answers.setdefault(questions[line["custom_id"]], set()).add(text)
+    assert [len(texts) for texts in answers.values()] == [1] * 150

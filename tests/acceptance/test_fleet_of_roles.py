@@ -1,18 +1,23 @@
 """Two API processes, two dispatchers and two bulk workers on one database, none of them under a supervisor."""
 
+import itertools
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 import servers as test_servers
@@ -37,6 +42,7 @@ class Role:
 
     process: subprocess.Popen[bytes]
     log: Path
+    command: tuple[str, ...]
 
     def leads(self) -> int:
         """How often it began to lead."""
@@ -64,7 +70,7 @@ class Fleet:
         """Start all, the second dispatcher when the first leads."""
         self.apis = [self.start("api", "--port", str(port)) for port in self.ports]
         self.dispatchers = [self.start("dispatcher")]
-        for lane in ("bulk", "bulk", "interactive"):
+        for lane in ("bulk", "bulk", "interactive", "interactive"):
             self.start("worker", "--lane", lane)
         for api, port in zip(self.apis, self.ports, strict=True):
             wait_until_ready(f"http://127.0.0.1:{port}", api.process, api.log, 150)  # type: ignore[arg-type]
@@ -78,8 +84,22 @@ class Fleet:
             process = subprocess.Popen(
                 command, cwd=ROOT, env=self._environment, stdout=output, stderr=subprocess.STDOUT
             )
-        self.roles.append(Role(process, log))
+        self.roles.append(Role(process, log, (role, *options)))
         return self.roles[-1]
+
+    def roll(self, role: Role) -> None:
+        """Ask a role to stop, and start it again once it has."""
+        role.send(signal.SIGTERM)
+        # the HTTP server sends itself the signal again once it is done
+        assert role.process.wait(60) in {0, -signal.SIGTERM}, role.log.read_text()[-2000:]
+        self.roles.remove(role)
+        name, *options = role.command
+        new = self.start(name, *options)
+        if name == "api":
+            port = int(options[options.index("--port") + 1])
+            wait_until_ready(f"http://127.0.0.1:{port}", new.process, new.log, 150)  # type: ignore[arg-type]
+        else:
+            until(lambda: name == "dispatcher" or "exchange=" in new.log.read_text(), 60)
 
     def client(self, api: int, **options: Any) -> openai.OpenAI:
         return openai.OpenAI(base_url=f"http://127.0.0.1:{self.ports[api]}/v1", api_key=KEY, timeout=60, **options)
@@ -93,16 +113,15 @@ class Fleet:
             role.process.wait(60)
 
 
-@pytest.fixture
-def fleet() -> Iterator[Fleet]:
+@contextmanager
+def fleet_on(**given: str) -> Iterator[Fleet]:
+    """All roles on embedded servers, but for those whose URL is given by the name of its variable."""
     folder = Path(tempfile.mkdtemp(prefix="pfleet-"))
     provider = start_simulator("openai", "--latency-ms", "20")
     with test_servers.embedded() as servers:
-        urls = {
-            "PENSTOCK_DATABASE_URL": servers.new_database(),
-            "PENSTOCK_REDIS_URL": servers.redis,
-            "PENSTOCK_BROKER_URL": servers.broker,
-        }
+        urls = {"PENSTOCK_REDIS_URL": servers.redis, "PENSTOCK_BROKER_URL": servers.broker} | given
+        if "PENSTOCK_DATABASE_URL" not in urls:
+            urls["PENSTOCK_DATABASE_URL"] = servers.new_database()
         found = Fleet(folder, urls, provider)
         try:
             found.begin()
@@ -111,6 +130,12 @@ def fleet() -> Iterator[Fleet]:
             found.stop()
             provider.stop()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def fleet() -> Iterator[Fleet]:
+    with fleet_on() as found:
+        yield found
 
 
 def test_when_the_leader_is_killed_the_other_leads_and_nothing_is_done_twice(fleet: Fleet):
@@ -134,6 +159,54 @@ def test_when_the_leader_is_killed_the_other_leads_and_nothing_is_done_twice(fle
     assert (stats["calls"], stats["repeated_requests"]) == (4000, 0)
     assert done is not None
     assert done.completed < 4000, f"it had ended before the leader was killed, at {killed}"
+
+
+def test_a_rolling_restart_of_every_role_loses_no_request(fleet: Fleet):
+    """Two clients call and two read streams all the time, as behind a balancer: a refused connection goes elsewhere."""
+    batch = submit(fleet.client(0), jsonl([chat_line(f"r-{n}", f"[[delay: 1000]][[echo: {n}]]") for n in range(5000)]))
+    over = threading.Event()
+
+    def call(number: int) -> int:
+        done = 0
+        while not over.is_set():
+            text = f"{number}-{done} and some more words to stream"
+            assert balanced(fleet, text, stream=number % 2 == 1) == text
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(4) as pool:
+        callers = [pool.submit(call, number) for number in range(4)]
+        try:
+            for role in list(fleet.roles):
+                fleet.roll(role)
+        finally:
+            over.set()
+        assert all(caller.result(60) > 3 for caller in callers)
+    client = fleet.client(0)
+    ended = wait(client, batch.id)
+    assert (ended.status, ended.error_file_id) == ("completed", None)
+    answered = Counter(line["custom_id"] for line in lines_of(client, ended.output_file_id))
+    assert answered == Counter(f"r-{n}" for n in range(5000))
+    assert fleet.provider.stats()["repeated_requests"] == 0, "running calls were let end"
+
+
+def balanced(fleet: Fleet, text: str, *, stream: bool) -> str:
+    """What the first API that takes the connection answers."""
+    messages: list[Any] = [{"role": "user", "content": f"[[delay: 300]][[echo: {text}]]"}]
+    for api in itertools.cycle((0, 1)):
+        http = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
+        client = fleet.client(api, max_retries=0, http_client=http)
+        try:
+            if stream:
+                chunks = client.chat.completions.create(model="fast", messages=messages, stream=True)
+                return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+            return client.chat.completions.create(model="fast", messages=messages).choices[0].message.content or ""
+        except openai.APIConnectionError as error:
+            if not isinstance(error.__cause__, httpx.ConnectError):
+                raise
+        finally:
+            http.close()
+    raise AssertionError("no API took it")
 
 
 def test_a_leader_that_was_asleep_gives_way(fleet: Fleet):

@@ -197,6 +197,8 @@ def test_for_the_operator(session: Session) -> None:
     session("GET", "/admin/tenants")
     session("GET", "/admin/tenants/{tenant_id}", tenant_id="described")
     session("POST", "/admin/tenants/{tenant_id}", {"tier": "pro"}, tenant_id="described")
+    session("POST", "/v1/cache/invalidate", {"tag": "described"})
+    session("POST", "/admin/cache/invalidate", {"tenant": "described", "model": "fast", "older_than_seconds": 1.5})
     for path in ("/admin/workers", "/admin/breakers", "/admin/breakers/events", "/metrics", "/healthz", "/readyz"):
         session("GET", path)
     session("GET", "/admin/keys", headers={"authorization": f"Bearer {KEY}"}, status=403)

@@ -208,3 +208,19 @@ async def test_nothing_is_sent_of_what_cannot_be_said(connect: Connect, upstream
             await provider.embed(request, model)
         assert caught.value.param == param
     assert upstream.requests == []
+
+
+async def test_a_marked_beginning_is_written_once_and_then_read(connect: Connect) -> None:
+    def line(question: str) -> CompletionRequest:
+        system = Message("system", (Text("The lore of the river. " * 300, cache="5m"),))
+        return CompletionRequest(model="public", messages=(system, Message("user", (Text(question),))))
+
+    async with start(SimulatorOptions(wire_format="bedrock")) as url:
+        provider = connect(url)
+        first = (await provider.complete(line("a"), CLAUDE)).usage
+        again = (await provider.complete(line("b"), CLAUDE)).usage
+        streamed = [event async for event in provider.stream(line("c"), CLAUDE)][-1]
+    assert first.cache_write_tokens > 1500
+    assert (first.cached_tokens, again.cache_write_tokens) == (0, 0)
+    assert again.cached_tokens == streamed.usage.cached_tokens == first.cache_write_tokens  # type: ignore[union-attr]
+    assert first.input_tokens == again.input_tokens > first.cache_write_tokens

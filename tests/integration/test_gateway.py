@@ -94,6 +94,38 @@ async def test_vectors_of_the_next_model(urls: tuple[str, str]) -> None:
         assert (answer.model, [attempt.outcome for attempt in answer.attempts]) == ("fast", ["failed", "succeeded"])
 
 
+async def test_the_same_request_is_paid_once(urls: tuple[str, str]) -> None:
+    async with LLMGateway(config(urls)) as gateway:
+        first = await gateway.complete(ask("once [[tokens: 9]]"), model="fast", temperature=0)
+        again = await gateway.complete(ask("once [[tokens: 9]]"), model="fast", temperature=0)
+        assert (first.cached, again.cached) == ("miss", "hit")
+        assert (again.text, again.usage, again.cost, again.attempts) == (first.text, first.usage, 0, ())
+        stream = await gateway.complete(ask("once [[tokens: 9]]"), model="fast", temperature=0, stream=True)
+        assert "".join([text async for text in stream.text()]) == first.text
+        assert (await stream.response()).cached == "hit"
+        asked = ask("together [[tokens: 9]] [[delay: 100]]")
+        both = await asyncio.gather(*(gateway.complete(asked, model="fast", temperature=0) for _ in range(2)))
+        assert sorted(str(answer.cached) for answer in both) == ["coalesced", "miss"]
+        varied = await gateway.complete(ask("once [[tokens: 9]]"), model="fast")
+        asked_anew = await gateway.complete(
+            ask("once [[tokens: 9]]"), model="fast", temperature=0, penstock_cache="refresh"
+        )
+        assert (varied.cached, asked_anew.cached) == (None, "miss")
+        with pytest.raises(InvalidRequest) as wrong:
+            await gateway.complete(ask("once"), model="fast", penstock_cache="sometimes")
+        assert wrong.value.param == "penstock_cache"
+
+
+async def test_the_same_texts_are_embedded_once(urls: tuple[str, str]) -> None:
+    async with LLMGateway(config(urls)) as gateway:
+        first = await gateway.embed(["a", "b"], model="fast", dimensions=8)
+        again = await gateway.embed(["a", "b"], model="fast", dimensions=8)
+        assert (first.cached, again.cached, again.cost, again.attempts) == ("miss", "hit", 0, ())
+        assert [list(vector) for vector in again.vectors] == [list(vector) for vector in first.vectors]
+        assert (await gateway.embed(["b", "a"], model="fast", dimensions=8)).cached == "miss"
+        assert (await gateway.embed(["a", "b"], model="fast", dimensions=8, penstock_cache="off")).cached is None
+
+
 async def test_tools(urls: tuple[str, str]) -> None:
     tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
     async with LLMGateway(config(urls)) as gateway:
@@ -175,6 +207,23 @@ async def test_auto_and_what_cannot_be_asked(urls: tuple[str, str]) -> None:
     routes = {"auto": {"strategy": "fallback", "steps": ["sound"]}}
     async with LLMGateway(config(urls, routes=routes)) as gateway:
         assert (await gateway.complete(ask("[[echo: well]]"))).model == "sound"
+
+
+async def test_routes_choose_and_say_why(urls: tuple[str, str]) -> None:
+    routes = {
+        "auto": {"strategy": "cost", "steps": ["sound", "fast"]},
+        "quick": {"strategy": "latency", "steps": ["sound", "fast"], "explore": 0},
+    }
+    async with LLMGateway(config(urls, routes=routes)) as gateway:
+        answer = await gateway.complete(ask("[[echo: well]]"))
+        assert answer.model == "fast"
+        assert answer.routing is not None
+        assert "fast is cheapest" in answer.routing["reason"]
+        assert (await gateway.complete(ask("[[echo: well]]"), model="fast")).routing is None
+        for model in ("fast", "sound"):
+            delay = "[[delay: 300]]" if model == "sound" else ""
+            await gateway.complete(ask(f"{delay}[[tokens: 5]]"), model=model)
+        assert (await gateway.complete(ask("[[tokens: 5]]"), model="quick", max_tokens=5)).model == "fast"
 
 
 def test_the_example_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

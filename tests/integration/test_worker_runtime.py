@@ -9,10 +9,14 @@ import pytest
 from integration.store.test_jobs import POOL, add_jobs, take
 
 from penstock import tasks
+from penstock.errors import PenstockError
+from penstock.execution.pipeline import Hop, failed
+from penstock.execution.record import CallRecord
 from penstock.ids import new_id
 from penstock.redis import Redis
 from penstock.store import jobs, workers
 from penstock.store.database import Database
+from penstock.store.jobs import ClaimedJob
 from penstock.streams.writer import StreamWriter
 from workers.commit import GroupCommit
 from workers.returns import Returns
@@ -59,6 +63,45 @@ async def runtime(database: Database, redis: Redis, endless: Endless) -> AsyncIt
         worker_id=worker_id,
     )
     await tasks.end(*background)
+
+
+class Returned:
+    """A way on by which a job is back in this worker's queue, and claimed anew, before its task has ended."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.runtime: WorkerRuntime
+
+    async def move(self, job: ClaimedJob, *_: Any) -> None:
+        await self.database.execute("UPDATE jobs SET state = 'queued' WHERE id = %(id)s", {"id": job.id})
+        await self.runtime.accept(POOL, "bulk", [job.id])
+
+
+class Onward(Endless):
+    """Goes on elsewhere the first time, and ends the second."""
+
+    async def run(self, job: ClaimedJob, record: CallRecord, *_: Any) -> Any:
+        self.begun += 1
+        if self.begun == 1:
+            raise Hop(POOL, [])
+        await asyncio.sleep(0.05)
+        return failed(job, record, PenstockError("It ends."))
+
+
+async def test_a_job_that_comes_back_at_once_is_not_lost(
+    runtime: WorkerRuntime, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onward, returned = Onward(), Returned(database)
+    returned.runtime = runtime
+    monkeypatch.setattr(runtime, "_pipeline", onward)
+    monkeypatch.setattr(runtime, "_hops", returned)
+    ids = await add_jobs(database, 1)
+    await take(database, 1)
+    async with asyncio.timeout(20):
+        await runtime.accept(POOL, "bulk", ids)
+        while await states(database) != ["failed"]:
+            await asyncio.sleep(0.01)
+    assert onward.begun == 2
 
 
 async def states(database: Database) -> list[str]:

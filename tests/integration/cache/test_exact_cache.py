@@ -13,7 +13,8 @@ import servers as test_servers
 from penstock.cache import coalesce
 from penstock.cache.coalesce import Flights, Found, Turn
 from penstock.cache.exact import Entry, Memory, Shared
-from penstock.completion import CompletionResult, ResultPart, Usage
+from penstock.cache.roundtrips import RoundTrips
+from penstock.completion import CompletionResult, EmbeddingResult, ResultPart, Usage
 from penstock.configuration.policies import CacheConfig
 from penstock.redis import Redis, connect
 
@@ -21,7 +22,7 @@ from penstock.redis import Redis, connect
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is busy with other tests is no Redis that is away."""
-    monkeypatch.setattr("penstock.cache.exact._PATIENCE", 20.0)
+    monkeypatch.setattr("penstock.cache.roundtrips._PATIENCE", 20.0)
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +59,14 @@ class Process:
             return found.source
         self.made += 1
         await asyncio.sleep(seconds)
-        data = None if fails else entry(key).to_bytes()
-        await self.flights.leave(found, data, passing=False)
+        await self.flights.leave(found, None if fails else entry(key), passing=False)
         return "made"
 
 
 def process(redis: Redis, **config: Any) -> Process:
     settings = CacheConfig(**config)
     memory = Memory(settings.memory_bytes)
-    return Process(memory, Flights(memory, Shared(redis, settings)))
+    return Process(memory, Flights(memory, Shared(redis, settings), settings.max_entry_bytes))
 
 
 def test_an_entry_there_and_back():
@@ -75,6 +75,16 @@ def test_an_entry_there_and_back():
     back = Entry.from_bytes(kept.to_bytes())
     assert (back.result, back.cost) == (kept.result, kept.cost)
     assert abs(back.created - kept.created) < 0.001
+
+
+def test_vectors_there_and_back():
+    result = EmbeddingResult(([0.25, -1.5], [3.0]), Usage(7), "vectors-1").rounded()
+    back = Entry.from_bytes(Entry(result, 12.0, None).to_bytes())
+    assert (back.result, back.created, back.cost) == (result, 12.0, None)
+
+
+def test_half_a_surrogate_pair_there_and_back():
+    assert Entry.from_bytes(entry("\ud83d").to_bytes()).result == entry("\ud83d").result
 
 
 def test_memory_keeps_to_its_budget_and_forgets_what_was_used_longest_ago():
@@ -118,7 +128,7 @@ async def test_an_entry_that_is_too_old_is_none(redis: Redis):
     one = process(redis)
     turn = await one.flights.enter("a", None)
     assert isinstance(turn, Turn)
-    await one.flights.leave(turn, entry(age=100).to_bytes(), passing=False)
+    await one.flights.leave(turn, entry(age=100), passing=False)
     assert isinstance(await one.flights.enter("a", None), Found)
     assert isinstance(await one.flights.enter("a", 200), Found)
     again = await one.flights.enter("a", 50)
@@ -140,8 +150,7 @@ async def test_when_the_leader_dies_another_takes_over(redis: Redis, monkeypatch
     dying, living = process(redis), process(redis)
     turn = await dying.flights.enter("a", None)
     assert isinstance(turn, Turn)
-    assert turn.renewing
-    turn.renewing.cancel()
+    await dying.flights.close()
     assert await asyncio.gather(*(living.answer("a") for _ in range(5))) == ["made", *["coalesced"] * 4]
 
 
@@ -179,7 +188,7 @@ async def test_one_who_waits_may_leave(redis: Redis):
     await asyncio.sleep(0.05)
     remote.cancel()
     await asyncio.sleep(0.05)
-    await one.flights.leave(turn, entry().to_bytes(), passing=False)
+    await one.flights.leave(turn, entry(), passing=False)
     assert await behind == "coalesced"
 
 
@@ -210,3 +219,51 @@ async def test_after_a_flush_it_begins_anew(redis: Redis):
     for key in "bcd":
         await shared.leave(key, "", data, 0)
     assert [key for key in "abcd" if await shared.get(key, 0)][-2:] == ["c", "d"]
+
+
+async def test_what_is_wanted_at_one_moment_shares_a_round_trip(redis: Redis):
+    shared = Shared(redis, CacheConfig())
+    await shared.get("a", 0)
+    before = await redis.info("commandstats")
+    clients = await redis.info("clients")
+    await asyncio.gather(*(shared.enter(f"k{n}", "me", 1000, 0.0) for n in range(120)))
+    after = await redis.info("commandstats")
+    assert after["cmdstat_evalsha"]["calls"] - before.get("cmdstat_evalsha", {"calls": 0})["calls"] == 120
+    assert (await redis.info("clients"))["connected_clients"] == clients["connected_clients"]
+
+
+async def test_a_server_that_began_anew_is_told_the_scripts_again(redis: Redis):
+    one = process(redis)
+    assert await one.answer("a") == "made"
+    await redis.script_flush()
+    assert await one.answer("b") == "made"
+    assert await process(redis).answer("b") == "redis"
+
+
+async def test_a_connection_that_was_cut_is_made_again(redis: Redis):
+    one = process(redis)
+    assert await one.answer("a") == "made"
+    await redis.client_kill_filter(_type="normal", skipme=True)
+    assert await one.answer("b") == "made"
+    assert await process(redis).answer("b") == "redis"
+
+
+async def test_a_command_that_is_refused_costs_the_others_nothing(redis: Redis):
+    trips = RoundTrips(redis, [])
+    await redis.set("penstock:cache:entry:a", b"x")
+    wrong, right = trips.ask("LPUSH", "penstock:cache:entry:a", "1"), trips.ask("GET", "penstock:cache:entry:a")
+    assert await asyncio.gather(wrong, right) == [None, b"x"]
+    assert await trips.ask("GET", "penstock:cache:entry:a") is None, "it is left alone for a while"
+    await trips.close()
+
+
+async def test_one_who_goes_while_it_asks_leaves_no_lead(redis: Redis):
+    one, other = process(redis), process(redis)
+    going = asyncio.create_task(one.answer("a"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    going.cancel()
+    await asyncio.wait([going])
+    await one.flights.close()
+    assert await redis.get("penstock:cache:lead:a") is None
+    assert await other.answer("a") == "made"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import pytest
@@ -15,13 +15,19 @@ from penstock.completion.events import Finished, PartDelta, PartStarted
 from penstock.completion.result import ResultBuilder
 from penstock.completion.usage import Usage
 from penstock.configuration import Config
+from penstock.configuration.policies import JudgeConfig
 from penstock.errors import Unavailable
-from penstock.execution.call import Emit, Order
+from penstock.execution.call import Caller, Deferred, Emit, Order
+from penstock.execution.judge import ModelJudge
 from penstock.execution.record import CallRecord
 from penstock.execution.semantic import SemanticCaller
+from penstock.execution.tally import Tally
+from penstock.execution.tally import read as counted
 from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
-from penstock.store import semantic_answers
+from penstock.redis import Redis
+from penstock.store import cache_marks, semantic_answers
+from penstock.store.cache_marks import Scope
 from penstock.store.database import Database
 
 CONFIG = Config.model_validate(
@@ -85,29 +91,42 @@ class Bench:
     vectors: Vectors
     caller: SemanticCaller
     database: Database
+    tally: Tally
+    redis: Redis
 
     async def ask(
         self, text: str, tenant: str = "a", system: str = "s", policy: CachePolicy | None = None, **changes: object
     ) -> tuple[str, str | None]:
+        return await self.answered(CallRecord(new_id(), 1), text, tenant, system, policy, **changes)
+
+    async def answered(
+        self,
+        record: CallRecord,
+        text: str,
+        tenant: str = "a",
+        system: str = "s",
+        policy: CachePolicy | None = None,
+        **changes: object,
+    ) -> tuple[str, str | None]:
         messages = (Message("system", (Text(system),)), Message("user", (Text(text),)))
         request = replace(CompletionRequest(model="fast", messages=messages), **changes)
         assert DEPLOYMENT is not None
-        record = CallRecord(new_id(), 1)
         order = Order(request, DEPLOYMENT, 10, interactive=False, tenant=tenant, cache=policy)
         return (await self.caller.complete(order, record, None)).text, record.cached
 
 
-def bench(database: Database, mode: Literal["serve", "shadow"]) -> Bench:
-    provider, vectors = Provider(), Vectors()
+def bench(database: Database, redis: Redis, mode: Literal["serve", "shadow"], judge: ModelJudge | None = None) -> Bench:
+    provider, vectors, tally = Provider(), Vectors(), Tally(redis)
     cache = SemanticCache(database, CALIBRATION, level="safe", ttl=60)
-    return Bench(provider, vectors, SemanticCaller(provider, cache, vectors, {"fast": mode}), database)
+    caller = SemanticCaller(provider, cache, vectors, {"fast": mode}, tally.add, judge)
+    return Bench(provider, vectors, caller, database, tally, redis)
 
 
 @pytest.fixture
-async def serving(database: Database) -> Bench:
+async def serving(database: Database, redis: Redis) -> Bench:
     if not await semantic_answers.available(database):
         pytest.skip("this server has no pgvector")
-    return bench(database, "serve")
+    return bench(database, redis, "serve")
 
 
 async def test_a_question_of_the_same_meaning_is_answered_once(serving: Bench) -> None:
@@ -165,10 +184,96 @@ async def test_an_error_of_the_provider_is_passed_on_and_not_kept(serving: Bench
     assert await serving.ask("pay.") == ("answer 1", None)
 
 
+async def test_nothing_enters_that_failed_or_was_given_to_another_tenant(serving: Bench) -> None:
+    """Poisoning: what a tenant is served, it was itself answered, whole."""
+    serving.provider.errors = [Unavailable("no")]
+    with pytest.raises(Unavailable):
+        await serving.ask("pay", tenant="b")
+    serving.provider.reason = "length"
+    await serving.ask("pay", tenant="b")
+    serving.provider.reason = "stop"
+    await serving.ask("pay", tenant="mallory")
+    assert await serving.ask("pay.", tenant="b") == ("answer 3", None)
+    rows = await serving.database.fetch("SELECT tenant_id, question FROM semantic_answers ORDER BY id")
+    assert [tuple(row.values()) for row in rows] == [("mallory", "pay"), ("b", "pay.")]
+
+
+async def test_what_is_too_old_for_the_request_or_invalidated_is_not_served(serving: Bench) -> None:
+    tagged = CachePolicy(tags=("prices",))
+    assert await serving.ask("pay", policy=tagged) == ("answer 1", None)
+    assert await serving.ask("pay.", policy=CachePolicy(max_age=0.0, writes_alike=False)) == ("answer 2", None)
+    assert await serving.ask("pay.") == ("answer 1", "semantic")
+    await cache_marks.invalidate(serving.database, Scope("a", tag="prices"))
+    assert await serving.ask("pay.") == ("answer 3", None)
+
+
+async def test_hits_are_counted_for_the_metrics(serving: Bench) -> None:
+    await serving.ask("pay")
+    await serving.ask("pay.")
+    await serving.tally.flush()
+    assert await counted(serving.redis) == {("cache", "semantic", "fast"): 1.0}
+
+
 async def test_a_shadow_serves_nothing_and_notes_what_it_would_have_served(serving: Bench) -> None:
-    shadow = bench(serving.database, "shadow")
+    shadow = bench(serving.database, serving.redis, "shadow")
     await shadow.ask("pay")
     assert await shadow.ask("pay.") == ("answer 2", None)
-    (noted,) = await semantic_answers.shadows(serving.database, "a", "fast", "enc")
+    await shadow.ask("else")
+    first, noted, last = await semantic_answers.shadows(serving.database, "a", "fast", CALIBRATION.space)
+    assert (first.asked, first.stored, last.asked, last.score) == ("pay", None, "else", None)
     assert (noted.asked, noted.stored) == ("pay.", "pay")
     assert noted.agreement == pytest.approx(1.0)
+
+
+async def test_a_shadow_notes_what_a_lower_threshold_would_serve_and_keeps_its_answer(serving: Bench) -> None:
+    shadow = bench(serving.database, serving.redis, "shadow")
+    VECTORS.update({"pay soon": [0.8, 0.6]})
+    await shadow.ask("pay")
+    await shadow.ask("pay soon")
+    noted = (await semantic_answers.shadows(serving.database, "a", "fast", CALIBRATION.space))[-1]
+    assert (noted.stored, noted.score) == ("pay", pytest.approx(0.8))
+    assert await serving.ask("pay soon") == ("answer 2", "semantic")
+
+
+@dataclass
+class Judging:
+    """A model that says `word`, or fails."""
+
+    word: str = "Yes."
+    error: Exception | None = None
+    prompts: list[str] = field(default_factory=list)
+
+    async def complete(
+        self, order: Order[CompletionRequest], record: CallRecord, emit: Emit | None
+    ) -> CompletionResult:
+        assert emit is None
+        self.prompts.append(order.request.messages[-1].text)
+        record.failures += 1
+        if self.error is not None:
+            raise self.error
+        builder = ResultBuilder()
+        for event in (PartStarted(0, "text"), PartDelta(0, self.word), Finished(("stop",), Usage(3, 2))):
+            builder.add(event)
+        return builder.build()
+
+
+@pytest.mark.parametrize(
+    ("judging", "served"),
+    [
+        (Judging("Yes."), True),
+        (Judging("no"), False),
+        (Judging("Yes, but the second also asks when."), False),
+        (Judging(error=Unavailable("away")), False),
+        (Judging(error=Deferred(5.0)), False),
+        (Judging(error=TimeoutError()), False),
+    ],
+)
+async def test_a_judge_has_the_last_word_and_no_word_is_a_no(serving: Bench, judging: Judging, served: bool) -> None:
+    assert DEPLOYMENT is not None
+    judge = ModelJudge(cast("Caller", judging), DEPLOYMENT, JudgeConfig(model="fast"))
+    judged = bench(serving.database, serving.redis, "serve", judge)
+    await judged.ask("pay")
+    record = CallRecord(new_id(), 1)
+    assert await judged.answered(record, "pay.") == (("answer 1", "semantic") if served else ("answer 2", None))
+    assert judging.prompts == ['{"first":"pay","second":"pay."}']
+    assert record.failures == 0, "a judge's failures are not the job's"

@@ -13,6 +13,7 @@ from penstock.limits.quota import Quota
 from penstock.limits.truth import SpentBy
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
+from penstock.routing.router import Router
 from penstock.store import flows, jobs, tenants
 from penstock.store.database import Database
 from penstock.store.jobs import NewJob
@@ -58,7 +59,7 @@ class Service:
 
     def lead(self) -> None:
         """Another process leads from now on."""
-        self.dispatcher = Dispatcher(self.database, self.queue, self.quota, Deployments(CONFIG), CONFIG)
+        self.dispatcher = Dispatcher(self.database, self.queue, self.quota, Router(CONFIG, Deployments(CONFIG)))
 
     async def add(self, tenant: str, count: int, tokens: int = 100, priority: int = 0, tier: str = "") -> list[UUID]:
         await tenants.ensure_tenants(self.database, {tenant: tier or "unlimited"})

@@ -1,6 +1,7 @@
 """Forecasts over the real store and the real buckets: who ends when, who is late, who goes first."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -8,7 +9,8 @@ import pytest
 
 from penstock.configuration import Config
 from penstock.ids import new_id, new_ids
-from penstock.limits.quota import Quota
+from penstock.limits.buckets import DeploymentLimits, Tokens
+from penstock.limits.quota import Quota, Reservation
 from penstock.limits.truth import SpentBy
 from penstock.redis import Redis
 from penstock.store import batches, flows, jobs, tenants
@@ -122,6 +124,22 @@ async def test_tenants_share_by_weight(database: Database, forecasts: Forecasts)
     assert await expected(database, small, at) == pytest.approx(50 * PER_JOB, abs=6)
     assert await expected(database, heavy, at) == pytest.approx((300 + 100 + 10) * PER_JOB, abs=6)
     assert await expected(database, light, at) == pytest.approx(610 * PER_JOB, abs=6)
+
+
+async def test_an_open_breaker_puts_the_end_off(database: Database, redis: Redis, forecasts: Forecasts):
+    batch = await add(database, "team", 50)
+    quota = Quota(redis, SpentBy(database, []))
+    unlimited = replace(DeploymentLimits.of(CONFIG, "m"), buckets=(), leases=())
+    for _ in range(unlimited.gate.failures):
+        call = await quota.reserve(unlimited, Tokens(1, 1), interactive=False)
+        assert isinstance(call, Reservation)
+        call.begin()
+        await quota.settle(call, Tokens(1, 1), "failed")
+    shut = quota.shut_for(unlimited)
+    await quota.close()
+    assert shut > 20
+    at = await look(database, forecasts)
+    assert await expected(database, batch, at) == pytest.approx(50 * PER_JOB + shut, abs=6)
 
 
 async def test_lines_that_are_not_read_yet_count(database: Database, forecasts: Forecasts):

@@ -4,9 +4,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
+from line_walk import end_lines
 from test_jobs import add_jobs, make_batch, take
 
 from penstock.broker import Doorbell, make_app
@@ -14,12 +17,14 @@ from penstock.configuration import BatchesConfig, Config
 from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
+from penstock.routing.router import Router
 from penstock.store import backlog, batches, files, jobs, open_lines, tenants
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.submission.finalize import finalize_batch
 from penstock.submission.ingest import MAX_ERRORS, Ingest
 from penstock.submission.results import file_content
+from workers import maintenance
 from workers.maintenance import Maintenance
 
 CONFIG = Config.model_validate(
@@ -68,7 +73,7 @@ async def again(database: Database, batch: Batch) -> Batch:
 
 @pytest.fixture
 def ingest(database: Database, redis: Redis) -> Ingest:
-    return Ingest(database, redis, Deployments(CONFIG), CONFIG)
+    return Ingest(database, redis, Router(CONFIG, Deployments(CONFIG)))
 
 
 @pytest.fixture
@@ -105,6 +110,7 @@ async def test_cancelled_while_its_file_was_checked(database: Database, ingest: 
     batch = await submitted(database, b"\n".join(request(str(n)) for n in range(3)))
     assert await batches.request_cancel(database, "team", batch.id)
     await ingest.run(batch.id)
+    await sweeps.end_batches()
     await sweeps.tend_batches()
     ended = await again(database, batch)
     assert (ended.status, ended.in_progress_at, ended.finalizing_at) == ("cancelled", None, None)
@@ -115,6 +121,31 @@ async def test_cancelled_while_its_file_was_checked(database: Database, ingest: 
     assert [(line["custom_id"], line["error"]["code"]) for line in errors] == [
         (str(n), "batch_cancelled") for n in range(3)
     ]
+
+
+async def test_a_long_batch_that_ends_does_not_hold_up_a_short_one(
+    database: Database, ingest: Ingest, sweeps: Maintenance, monkeypatch: pytest.MonkeyPatch
+):
+    """The lines of both are ended in turn, a page of each."""
+    monkeypatch.setattr(maintenance, "_PAGE", 2)
+    ended: list[tuple[UUID, int]] = []
+
+    async def page(database: Database, batch_id: UUID, state: str, after: int, limit: int) -> tuple[int, int | None]:
+        count, last = await open_lines.end_page(database, batch_id, state, after, limit)
+        ended.append((batch_id, count))
+        return count, last
+
+    monkeypatch.setattr(maintenance, "open_lines", SimpleNamespace(end_page=page))
+    long, short = [
+        await submitted(database, b"\n".join(request(f"{count}-{n}") for n in range(count))) for count in (20, 3)
+    ]
+    for batch in (long, short):
+        await ingest.run(batch.id)
+        assert await batches.request_cancel(database, "team", batch.id)
+    await sweeps.end_batches()
+    of_short = [place for place, (batch_id, count) in enumerate(ended) if batch_id == short.id and count]
+    assert of_short == [1, 3]
+    assert sum(count for _, count in ended) == 23
 
 
 async def test_cancelled_while_a_wrong_file_was_checked(database: Database, ingest: Ingest):
@@ -131,7 +162,7 @@ async def test_a_cancelled_running_batch_is_never_finalizing(database: Database)
     batch = await make_batch(database, 2)
     await add_jobs(database, 2, batch)
     assert await batches.request_cancel(database, "team", batch.id)
-    assert await open_lines.end_lines(database, batch.id, "cancelled", 10) == 2
+    assert await end_lines(database, batch.id, "cancelled", 10) == 2
     assert await finalize_batch(database, batch.id)
     ended = await again(database, batch)
     assert ended.in_progress_at is not None
@@ -145,10 +176,10 @@ async def test_lines_are_ended_page_by_page_past_those_that_run(database: Databa
         "UPDATE jobs SET state = 'running', worker_id = gen_random_uuid() WHERE id = ANY(%(ids)s)",
         {"ids": [ids[1], ids[6]]},
     )
-    assert await open_lines.end_lines(database, batch.id, "cancelled", 2) == 5
-    assert await open_lines.end_lines(database, batch.id, "cancelled", 2) == 0, "workers get some seconds"
+    assert await end_lines(database, batch.id, "cancelled", 2) == 5
+    assert await end_lines(database, batch.id, "cancelled", 2) == 0, "workers get some seconds"
     await database.execute("UPDATE jobs SET cancel_requested_at = cancel_requested_at - interval '11 seconds'")
-    assert await open_lines.end_lines(database, batch.id, "cancelled", 2) == 2
+    assert await end_lines(database, batch.id, "cancelled", 2) == 2
     rows = await database.fetch("SELECT finished_number FROM jobs ORDER BY finished_number")
     assert [row["finished_number"] for row in rows] == list(range(1, 8))
     assert (await again(database, batch)).finished == 7
@@ -177,7 +208,7 @@ def embeds(custom_id: str, texts: Any, model: str = "m") -> bytes:
 async def test_a_batch_of_embeddings_holds_so_many_inputs_together(database: Database, redis: Redis):
     """Texts and lists of tokens count one by one, a text or a list of tokens alone as one."""
     limited = CONFIG.model_copy(update={"batches": BatchesConfig(max_embedding_inputs=6)})
-    ingest = Ingest(database, redis, Deployments(limited), limited)
+    ingest = Ingest(database, redis, Router(limited, Deployments(limited)))
     rows = [embeds("a", ["x", "y"]), embeds("b", "x"), embeds("c", [1, 2, 3, 4]), embeds("d", [[1, 2], [3]])]
     good = await submitted(database, b"\n".join(rows), "/v1/embeddings")
     await ingest.run(good.id)
@@ -193,7 +224,7 @@ async def test_a_batch_of_embeddings_holds_so_many_inputs_together(database: Dat
 async def test_a_batch_of_several_models_has_none(database: Database, redis: Redis):
     both = CONFIG.model_copy(update={"models": CONFIG.models | {"n": CONFIG.models["m"]}})
     batch = await submitted(database, request("a") + b"\n" + request("b").replace(b'"m"', b'"n"'))
-    await Ingest(database, redis, Deployments(both), both).run(batch.id)
+    await Ingest(database, redis, Router(both, Deployments(both))).run(batch.id)
     found = await again(database, batch)
     assert (found.status, found.model) == ("in_progress", None)
 

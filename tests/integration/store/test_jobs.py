@@ -6,14 +6,16 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
+from line_walk import end_lines
 
 from penstock.completion.outcome import Outcome
 from penstock.completion.usage import Usage
 from penstock.ids import new_id, new_ids
-from penstock.store import backlog, batches, files, flows, jobs, open_lines, tenants, workers
+from penstock.store import backlog, batches, files, flows, jobs, tenants, workers
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.store.finish import Attempt, FinishedJob, ended_as_mine, finish
+from penstock.store.flows import Turn
 from penstock.store.jobs import NewJob
 
 POOL = "model-a"
@@ -72,12 +74,8 @@ async def take(database: Database, count: int) -> list[UUID]:
     active = await flows.active(database)
     async with database.transaction() as connection:
         taken = await flows.take(connection, POOL, active, [count] * len(active))
-        changes = []
-        for flow in active:
-            mine = [job for job in taken if job.flow_id == flow.id]
-            last = max(((job.priority, job.id) for job in mine), default=None)
-            changes.append((flow, flow.virtual_time + 1.0, last, len(mine) < count))
-        await flows.advance(connection, changes)
+        by_flow = {flow: [job for job in taken if job.flow_id == flow.id] for flow in active}
+        await flows.advance(connection, [Turn.of(flow, count, mine, 1.0) for flow, mine in by_flow.items()])
     return [job.id for job in taken]
 
 
@@ -139,7 +137,7 @@ async def test_jobs_that_came_while_a_slice_was_taken_are_not_passed_over(databa
         taken = await flows.take(connection, POOL, stale, [5])
     late = await add_jobs(database, 1)
     async with database.transaction() as connection:
-        await flows.advance(connection, [(stale[0], 5.0, (0, taken[0].id), True)])
+        await flows.advance(connection, [Turn.of(stale[0], 5, taken, 5.0)])
     assert [job.id for job in taken] == first
     assert await take(database, 5) == late
 
@@ -246,7 +244,7 @@ async def test_a_cancelled_batch_ends_its_lines_and_its_finished_results_stay(da
     claimed = await jobs.claim(database, worker, POOL, "bulk", ids)
     await finish(database, worker, [done(claimed[0].id, 1)])
     assert await batches.request_cancel(database, "team", batch.id)
-    assert await open_lines.end_lines(database, batch.id, "cancelled", 100) == 3
+    assert await end_lines(database, batch.id, "cancelled", 100) == 3
     assert (
         await finish(database, worker, [done(claimed[1].id, 1, "cancelled", status_code=None, line_bytes=None)])
     ).ended

@@ -7,13 +7,14 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
+from line_walk import end_lines
 from test_jobs import add_jobs, done, make_batch, take
 
 from penstock.completion.encoding import dumps
 from penstock.completion.outcome import Outcome
 from penstock.errors import PenstockError, error_to_json
 from penstock.ids import new_id
-from penstock.store import batches, jobs, open_lines
+from penstock.store import batches, jobs
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.store.finish import finish
@@ -61,7 +62,7 @@ async def test_lines_come_in_finishing_order_and_resume_anywhere(database: Datab
         assert await so_far(database, batch.id, after) == expected[after:]
     await batches.request_cancel(database, "team", batch.id)
     await database.execute("UPDATE jobs SET state = 'pending' WHERE state = 'running'")
-    assert await open_lines.end_lines(database, batch.id, "cancelled", 10) == 1
+    assert await end_lines(database, batch.id, "cancelled", 10) == 1
     assert await so_far(database, batch.id, 3) == [(4, "c-1")]
 
 

@@ -28,7 +28,7 @@ async def test_steps_are_kept_in_order_and_found_by_the_next_claim(database: Dat
         assert (await hops.steps_of(database, [job_id])).get(job_id, []) == steps[:number]
         flow_id = await flows.ensure(database, POOL, "bulk", "team")
         assert await hops.hop(
-            database, worker, job_id, deployment=POOL, flow_id=flow_id, fallback=["model-b"], step=step
+            database, worker, job_id, job.epoch, deployment=POOL, flow_id=flow_id, fallback=["model-b"], step=step
         )
     assert (await hops.steps_of(database, [job_id, new_id()])) == {job_id: steps}
 
@@ -39,7 +39,8 @@ async def test_who_does_not_own_the_job_adds_nothing(database: Database):
     await take(database, 1)
     await jobs.claim(database, worker, POOL, "bulk", [job_id])
     flow_id = await flows.ensure(database, POOL, "bulk", "team")
-    assert not await hops.hop(
-        database, new_id(), job_id, deployment=POOL, flow_id=flow_id, fallback=[], step=answered("x", "1")
-    )
+    for owner, epoch in ((new_id(), 1), (worker, 0), (worker, 2)):
+        assert not await hops.hop(
+            database, owner, job_id, epoch, deployment=POOL, flow_id=flow_id, fallback=[], step=answered("x", "1")
+        )
     assert await hops.steps_of(database, [job_id]) == {}

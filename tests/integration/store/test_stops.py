@@ -5,6 +5,7 @@ import random
 from uuid import UUID
 
 import pytest
+from line_walk import end_lines
 from test_jobs import POOL, add_jobs, attempt, done, make_batch, take
 
 from penstock.broker import Doorbell, make_app
@@ -13,7 +14,7 @@ from penstock.configuration import Config
 from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
-from penstock.store import batches, flows, jobs, open_lines, stops, tenants
+from penstock.store import batches, flows, jobs, stops, tenants
 from penstock.store.database import Database
 from penstock.store.finish import FinishedJob, finish
 from penstock.store.jobs import NewJob
@@ -117,7 +118,7 @@ async def test_a_batch_that_is_stopped_while_its_lines_complete_counts_each_once
             else:
                 await database.execute("UPDATE batches SET expires_at = now() WHERE id = %(id)s", {"id": batch.id})
                 await stops.flag_expired_batches(database)
-            await open_lines.end_lines(database, batch.id, ending, 7)
+            await end_lines(database, batch.id, ending, 7)
 
         parts = [claimed[start : start + 5] for start in range(0, len(claimed), 5)]
         ended, *_ = await asyncio.gather(
@@ -126,7 +127,7 @@ async def test_a_batch_that_is_stopped_while_its_lines_complete_counts_each_once
         # a worker that closed its calls, as it was told
         left = [j for j in ids if await state_of(database, j) == "running"]
         stopped = await finish(database, worker, [done(j, 1, ending, status_code=None, line_bytes=None) for j in left])
-        await open_lines.end_lines(database, batch.id, ending, 100)
+        await end_lines(database, batch.id, ending, 100)
         assert stopped.ended == set(left)
         assert await finalize_batch(database, batch.id)
         found = await batches.get(database, batch.id)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from line_walk import end_lines
 
 from api.anthropic.batches import request_counts
 from penstock.completion.outcome import Outcome
@@ -14,7 +15,8 @@ from penstock.errors import InvalidRequest, NotFound
 from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
-from penstock.store import batches, files, jobs, message_batches, open_lines, retention, stops, tenants
+from penstock.routing.router import Router
+from penstock.store import batches, files, jobs, message_batches, retention, stops, tenants
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.submission import finalize, ingest
@@ -51,7 +53,7 @@ async def tenant(database: Database) -> str:
 def reader(database: Database, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Ingest:
     """Reads three lines a transaction."""
     monkeypatch.setattr(ingest, "PAGE", 3)
-    return Ingest(database, redis, Deployments(CONFIG), CONFIG)
+    return Ingest(database, redis, Router(CONFIG, Deployments(CONFIG)))
 
 
 async def reload(database: Database, batch: Batch) -> Batch:
@@ -219,7 +221,7 @@ async def test_lines_that_did_not_run_are_told_so(
     else:
         await database.execute("UPDATE batches SET expires_at = now() - interval '1 second'")
         assert await stops.flag_expired_batches(database) == [batch.id]
-    assert await open_lines.end_lines(database, batch.id, ending, 100) == 2
+    assert await end_lines(database, batch.id, ending, 100) == 2
     assert await finalize.finalize_batch(database, batch.id)
     row = await reload(database, batch)
     counts = {name: n for name, n in request_counts(row).items() if n}

@@ -1,5 +1,7 @@
 """No two requests that could be answered differently have one key."""
 
+import subprocess
+import sys
 from dataclasses import fields, replace
 from typing import Any
 
@@ -11,6 +13,7 @@ from penstock.cache.key import cache_key
 from penstock.completion import (
     CompletionRequest,
     Document,
+    EmbeddingRequest,
     Image,
     Message,
     Reasoning,
@@ -40,7 +43,7 @@ CONFIG = Config.model_validate(
 )
 DEPLOYMENTS = Deployments(CONFIG)
 #: what changes no answer, and so is no part of the key
-UNSEEN = {"model", "fallback", "user"}
+UNSEEN = {"residency", "model", "fallback", "user"}
 
 WORD = st.text(alphabet='ab\u00e9"[', max_size=3)
 NUMBER = st.one_of(st.none(), st.sampled_from([0, 0.5, 1, 2]))
@@ -86,7 +89,16 @@ REQUEST = st.builds(
 )
 
 
-def key(request: CompletionRequest, tenant: str = "t", model: str = "m") -> str | None:
+EMBEDDED = st.builds(
+    EmbeddingRequest,
+    model=st.just("m"),
+    inputs=st.lists(st.one_of(WORD, st.lists(st.integers(0, 2), max_size=2).map(tuple)), max_size=2).map(tuple),
+    dimensions=st.one_of(st.none(), st.integers(1, 2)),
+    extra=THING,
+)
+
+
+def key(request: CompletionRequest | EmbeddingRequest, tenant: str = "t", model: str = "m") -> str | None:
     return cache_key(tenant, deployment(model), request)
 
 
@@ -144,3 +156,45 @@ def test_what_has_no_exact_form_is_not_cached():
     request = CompletionRequest(model="m", messages=(Message("user", (Text("\ud83d"),)),))
     assert key(request) is None
     assert key(replace(request, messages=(), extra={"n": 2**80})) is None
+
+
+@given(EMBEDDED, EMBEDDED)
+def test_equal_keys_are_equal_embeddings(one: EmbeddingRequest, other: EmbeddingRequest):
+    assert (key(one) == key(other)) == (one == other)
+
+
+@given(EMBEDDED, st.text(max_size=5), st.text(max_size=5))
+def test_tenants_share_no_embeddings(request: EmbeddingRequest, one: str, other: str):
+    assert (key(request, one) == key(request, other)) == (one == other)
+
+
+def test_embeddings_are_no_completions():
+    drawn = set(EMBEDDED.wrapped_strategy.kwargs) | UNSEEN  # type: ignore[attr-defined]
+    assert {field.name for field in fields(EmbeddingRequest)} - drawn == set()
+    assert key(EmbeddingRequest(model="m", inputs=())) != key(CompletionRequest(model="m", messages=()))
+
+
+_OF_A_VENDOR_WITH_QUIRKS = """
+from penstock.configuration import Config
+from penstock.providers.deployments import Deployments
+quirks = {"unsupported": ["seed", "n", "top_k", "logit_bias"], "dropped": ["user", "name", "store"]}
+provider = {"wire_format": "openai", "base_url": "http://127.0.0.1:1", "quirks": quirks}
+config = Config.model_validate({"providers": {"one": provider}, "models": {"m": {"provider": "one"}}})
+print(Deployments(config).get("m").fingerprint)
+"""
+
+
+def test_every_process_gives_a_deployment_the_same_fingerprint():
+    """Else no worker would find what another has kept: the order of a set is another one in every process."""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", _OF_A_VENDOR_WITH_QUIRKS],
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(found) == 1
+    assert len(found.pop().strip()) == 64

@@ -16,13 +16,13 @@ VECTORS = np.array([[1, 0], [0.96, 0.28], [0, 1], [0.96, 0.28]], np.float32)
 
 
 def test_a_hit_is_not_stored_and_a_wrong_one_counts_among_all_queries() -> None:
-    stream = Stream(TEXTS, LABELS, VECTORS, length_weight=0.0, gated=False)
+    stream = Stream(TEXTS, LABELS, VECTORS @ VECTORS.T, gated=False)
     assert stream.replay(0.9, range(4)) == Replayed(0.9, 0.5, 0.25)
     assert stream.replay(0.99, range(4)) == Replayed(0.99, 0.25, 0.25)
 
 
 def test_the_gate_keeps_a_negated_question_out() -> None:
-    stream = Stream(TEXTS, LABELS, VECTORS, length_weight=0.0)
+    stream = Stream(TEXTS, LABELS, VECTORS @ VECTORS.T)
     assert stream.replay(0.9, range(4)) == Replayed(0.9, 0.25, 0.0)
 
 

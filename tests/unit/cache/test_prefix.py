@@ -2,11 +2,15 @@
 
 from dataclasses import replace
 
+import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.cache.prefix import LEAST_TOKENS, is_marked, marked, places
+from penstock.cache.prefix import LEAST_TOKENS, help_for, is_marked, keyed, marked, places
 from penstock.completion import CompletionRequest, Message, Reasoning, Text, Tool
+from penstock.configuration import Config
+from penstock.providers.deployments import Deployments
 
 LONG = "x" * LEAST_TOKENS * 4
 
@@ -57,3 +61,56 @@ def test_a_mark_moves_no_place(texts: list[str]) -> None:
         assert places(done) == found
         assert is_marked(done)
     assert not is_marked(request)
+
+
+def test_prompts_with_one_beginning_have_one_key_also_while_they_grow() -> None:
+    system = Message("system", (Text(LONG),))
+    first, second = keyed(asked(system, user("a"))), keyed(asked(system, user("b")))
+    grown = keyed(asked(system, user("a"), Message("assistant", (Text("yes"),)), user("c")))
+    other = keyed(asked(Message("system", (Text(LONG + "!"),)), user("a")))
+    keys = [request.extra["prompt_cache_key"] for request in (first, second, grown, other)]
+    assert keys[0] == keys[1] == keys[2] != keys[3]
+    assert len(keys[0]) <= 64, "the vendor's limit"
+
+
+def test_a_callers_own_key_stays_and_a_short_prompt_has_none() -> None:
+    own = asked(Message("system", (Text(LONG),)), user("a"), extra={"prompt_cache_key": "mine"})
+    assert keyed(own) is own
+    short = asked(user("a", "b"))
+    assert keyed(short) is short
+
+
+CONFIG = """
+providers:
+  one: {wire_format: anthropic, base_url: "http://127.0.0.1:1"}
+  two: {wire_format: bedrock, base_url: "http://127.0.0.1:2"}
+  three: {wire_format: openai, base_url: "http://127.0.0.1:3"}
+models:
+  claude: {provider: one}
+  left-alone: {provider: one, prompt_cache: "off"}
+  claude-there: {provider: two, upstream_model: eu.anthropic.claude-sonnet-4}
+  mistral-there: {provider: two, upstream_model: mistral.large}
+  gpt: {provider: three}
+  gpt-keyed: {provider: three, prompt_cache: key}
+"""
+
+
+def test_which_model_is_helped_and_how() -> None:
+    deployments = Deployments(Config.model_validate(yaml.safe_load(CONFIG)))
+    told = {deployment.name: help_for(deployment, 10 * LEAST_TOKENS) for deployment in deployments}
+    assert told == {
+        "claude": "marks",
+        "left-alone": None,
+        "claude-there": "marks",
+        "mistral-there": None,
+        "gpt": None,
+        "gpt-keyed": "key",
+    }
+    assert {help_for(deployment, 10) for deployment in deployments} == {None}
+
+
+def test_a_key_is_for_vendors_that_know_one() -> None:
+    wrong = yaml.safe_load(CONFIG)
+    wrong["models"]["claude"]["prompt_cache"] = "key"
+    with pytest.raises(ValueError, match=r"models\.claude\.prompt_cache"):
+        Config.model_validate(wrong)

@@ -327,3 +327,26 @@ def test_a_callers_words_for_the_model_join_ours_and_win() -> None:
     with pytest.raises(InvalidRequest) as caught:
         body(extra={"additionalModelRequestFields": [1]})
     assert caught.value.param == "additionalModelRequestFields"
+
+
+MARKED = (
+    Message("system", (Text("rules", cache="5m"), Text("more"))),
+    Message("user", (Text("a document", cache="1h"), Text("a question"))),
+)
+POINT = {"cachePoint": {"type": "default"}}
+
+
+def test_marks_for_the_prompt_cache_stand_behind_what_they_keep() -> None:
+    tool = Tool("look", {}, cache="5m")
+    found = body(*MARKED, model="eu.anthropic.claude-sonnet", tools=(tool,))
+    assert found["system"] == [{"text": "rules"}, POINT, {"text": "more"}]
+    assert found["messages"][0]["content"] == [{"text": "a document"}, POINT, {"text": "a question"}]
+    assert found["toolConfig"]["tools"][1:] == [POINT]
+
+
+def test_a_model_is_told_no_marks_that_it_does_not_know() -> None:
+    nova = body(*MARKED, model="amazon.nova-pro", tools=(Tool("look", {}, cache="5m"),))
+    assert POINT in nova["system"]
+    assert POINT in nova["messages"][0]["content"]
+    assert len(nova["toolConfig"]["tools"]) == 1
+    assert "cachePoint" not in str(body(*MARKED))

@@ -57,7 +57,7 @@ def test_what_is_unlike_calibration_goes_to_the_strong_model_and_is_told() -> No
     corpus, half = corpus_of(exchanges, False), np.arange(150)
     encoder = Encoder.fit(corpus, half)
     usual = familiarity(corpus, half, unknown_share(corpus, encoder, np.arange(150, 300)))
-    known = {word: (1.0, 0.0, 0.0, 0.0) for word in np.array(corpus.counts["prompt"][0])[encoder.kept["prompt"]]}
+    known = dict.fromkeys(np.array(corpus.counts["prompt"][0])[encoder.kept["prompt"]], (1.0, 0.0, 0.0, 0.0))
     score = LearnedScore(False, {"prompt": known}, {}, {}, (0.1, 0.1, 0.0))
     artefact = Artefact(0.99, 0.5, 0.5, 0.0, score, {}, familiar=usual)
     verdicts = [artefact.decide(exchange) for exchange in exchanges[150:]]

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.rules.fairness import Contender, rejoin, share
+from penstock.rules.fairness import Contender, Turns, rejoin, share
 
 weights = st.lists(st.floats(0.1, 10), min_size=1, max_size=8)
 
@@ -43,3 +43,40 @@ def test_ten_jobs_do_not_wait_behind_a_million():
 def test_an_idle_flow_brings_no_credit():
     assert rejoin(5.0, 100.0) == 100.0
     assert rejoin(200.0, 100.0) == 200.0
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("put"), st.integers(0, 9), st.floats(0, 100)),
+            st.tuples(st.just("drop"), st.integers(0, 9), st.none()),
+            st.tuples(st.just("draw"), st.integers(0, 4), st.none()),
+        ),
+        max_size=200,
+    )
+)
+def test_turns_come_in_order_whatever_was_moved_or_dropped(steps: list[tuple[str, int, float | None]]):
+    turns = Turns()
+    known: dict[int, float] = {}
+    for what, number, time in steps:
+        if what == "put":
+            assert time is not None
+            turns.put(number, time)
+            known[number] = time
+        elif what == "drop":
+            turns.drop(number)
+            known.pop(number, None)
+        else:
+            drawn = turns.draw(number)
+            expected = sorted(known, key=lambda flow: (known[flow], flow))[:number]
+            assert drawn == expected
+            for flow in drawn:
+                del known[flow]
+        assert len(turns) == len(known)
+
+
+def test_turns_that_are_moved_a_million_times_take_no_more_room():
+    turns = Turns()
+    for number in range(10_000):
+        turns.put(number % 7, float(number))
+    assert len(turns._heap) < 200

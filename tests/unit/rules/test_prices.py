@@ -7,7 +7,7 @@ import pytest
 
 from penstock.completion.usage import Usage
 from penstock.configuration import Price
-from penstock.rules.prices import cost, together
+from penstock.rules.prices import cost, of_kept_prompts, together
 
 USED = Usage(input_tokens=1_000_000, output_tokens=100_000, cached_tokens=400_000, cache_write_tokens=100_000)
 
@@ -59,3 +59,21 @@ def test_an_answer_of_unknown_price_makes_the_whole_unknown(
 ) -> None:
     rows = [SimpleNamespace(outcome=o, cost=None if c is None else Decimal(c)) for o, c in calls]
     assert together(rows) == cost_of_all
+
+
+def test_what_kept_prompts_saved_and_what_keeping_them_cost() -> None:
+    price = Price(input=2, output=10, cached_input=0.5, cache_write=2.5)
+    assert of_kept_prompts(USED, price, "m", "http://here") == (Decimal("0.6"), Decimal("0.05"))
+    assert of_kept_prompts(USED, price, "m", "http://here", discount=0.5) == (Decimal("0.3"), Decimal("0.025"))
+    assert of_kept_prompts(USED, Price(input=2, output=10), "m", "http://here") == (0, 0)
+    assert of_kept_prompts(USED, None, "my-own-model", "http://127.0.0.1:9") is None
+
+
+def test_saved_less_surcharge_is_the_difference_to_plain_input() -> None:
+    price = Price(input=3, output=15, cached_input=0.3, cache_write=3.75)
+    found = of_kept_prompts(USED, price, "m", "http://here")
+    plain = cost(Usage(USED.input_tokens, USED.output_tokens), price, "m", "http://here")
+    actual = cost(USED, price, "m", "http://here")
+    assert found
+    assert plain
+    assert plain - (found[0] - found[1]) == actual

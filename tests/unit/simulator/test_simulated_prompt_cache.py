@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from simulator.prompt_cache import CacheUse, PromptCache, prefixes_of
+from simulator.prompt_cache import CacheUse, PromptCache, bedrock_prefixes, prefixes_of
 from simulator.refusal import RefusalError
 
 LONG = "lore " * 1000
@@ -56,3 +56,27 @@ def test_a_fifth_mark_is_refused() -> None:
     made["system"] = [{"type": "text", "text": "x", **MARK}] * 5
     with pytest.raises(RefusalError):
         prefixes_of(made)
+
+
+POINT = {"cachePoint": {"type": "default"}}
+
+
+def converse(question: str, *, marked: bool = True) -> dict[str, Any]:
+    system = [{"text": "x" * 5000}, *([POINT] if marked else [])]
+    return {"system": system, "messages": [{"role": "user", "content": [{"text": question}]}]}
+
+
+def test_bedrocks_marks_do_the_same() -> None:
+    cache = PromptCache()
+    written = cache.use(bedrock_prefixes(converse("a"), "m"), 0, 1)
+    assert (written.read, written.written >= 1000) == (0, True)
+    assert cache.use(bedrock_prefixes(converse("b"), "m"), 2, 3) == CacheUse(written.written, 0)
+    assert cache.use(bedrock_prefixes(converse("c"), "other"), 2, 3).read == 0
+    assert cache.use(bedrock_prefixes(converse("d", marked=False), "m"), 4, 5) == CacheUse()
+
+
+def test_bedrock_refuses_marks_that_keep_nothing_or_are_too_many() -> None:
+    many = [{"text": "x"}, POINT] * 5
+    for system in ([POINT, {"text": "x"}], many, [{"text": "x"}, {"cachePoint": {"type": "other"}}]):
+        with pytest.raises(RefusalError):
+            bedrock_prefixes({"system": system}, "m")

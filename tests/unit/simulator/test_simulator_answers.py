@@ -207,10 +207,12 @@ def test_durations_are_written_as_the_vendor_writes_them(seconds, shown):
         {"error_rate": 0.6, "hang_rate": 0.6},
         {"outage": "fire"},
         {"cut_rate": "x"},
+        {"slow_ms": -1},
+        {"slow_ms": "x"},
     ],
 )
 def test_faults_refuse_what_makes_no_sense(changes):
-    with pytest.raises(ValueError, match=r"rate|outage"):
+    with pytest.raises(ValueError, match=r"rate|outage|slow_ms"):
         Faults().changed(changes)
 
 

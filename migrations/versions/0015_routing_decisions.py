@@ -1,0 +1,17 @@
+"""What a route decided for a job stands beside its request: written once, removed with it.
+
+Revision ID: 0015
+"""
+
+from alembic import op
+
+revision = "0015"
+down_revision = "0019"
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE job_requests ADD COLUMN routing bytea")
+
+
+def downgrade() -> None:
+    op.execute("ALTER TABLE job_requests DROP COLUMN routing")

@@ -1,0 +1,126 @@
+"""Where the lines of a batch go: each decided by its own request, and stored with what was decided."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from penstock.completion.encoding import loads
+from penstock.configuration import Config
+from penstock.ids import new_id
+from penstock.providers.deployments import Deployments
+from penstock.redis import Redis
+from penstock.routing.router import WHEN_IT_LEAVES, Router
+from penstock.store import batches, files, hops, tenants
+from penstock.store.batches import Batch
+from penstock.store.database import Database
+from penstock.submission.ingest import Ingest
+
+CONFIG = Config.model_validate(
+    {
+        "providers": {"p": {"wire_format": "openai", "base_url": "http://127.0.0.1/v1"}},
+        "models": {
+            "small": {"provider": "p", "price": {"input": 1, "output": 1}, "context": 300},
+            "large": {"provider": "p", "price": {"input": 9, "output": 9}, "residency": "eu"},
+            "others": {"provider": "p", "tenants": ["another"]},
+        },
+        "routes": {
+            "cheap": {"strategy": "cost", "steps": ["large", "small"]},
+            "quick": {"strategy": "latency", "steps": ["small", "large"], "explore": 0},
+            "closed": {"strategy": "cost", "steps": ["others"]},
+        },
+    }
+)
+
+
+def line(custom_id: str, model: str, words: int = 1, **more: Any) -> bytes:
+    body = {"model": model, "messages": [{"role": "user", "content": "word " * words}], "max_tokens": 5, **more}
+    return json.dumps({"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body}).encode()
+
+
+async def submitted(database: Database, content: bytes) -> Batch:
+    async def once() -> AsyncIterator[bytes]:
+        yield content
+
+    await tenants.ensure_tenants(database, {"team": "unlimited"})
+    file = await files.insert(
+        database, tenant_id="team", purpose="batch", filename="f", content=once(), expires_seconds=None, max_bytes=10**6
+    )
+    return await batches.insert(
+        database,
+        tenant_id="team",
+        endpoint="/v1/chat/completions",
+        input_file_id=file.id,
+        window_seconds=86400,
+        output_expires_seconds=None,
+        metadata=None,
+    )
+
+
+async def again(database: Database, batch: Batch) -> Batch:
+    found = await batches.get(database, batch.id)
+    assert found is not None
+    return found
+
+
+async def test_lines_go_where_they_may_and_what_was_decided_is_kept(database: Database, redis: Redis):
+    lines = [
+        line("cheap", "cheap"),
+        line("long", "cheap", words=400),
+        line("eu", "cheap", residency="eu"),
+        line("open", "quick"),
+        line("half-open", "quick", residency="eu"),
+        line("named", "small"),
+        line("bad", "cheap", max_tokens="x"),
+        line("closed", "closed"),
+        line("not-mine", "others"),
+    ]
+    batch = await submitted(database, b"\n".join(lines))
+    await Ingest(database, redis, Router(CONFIG, Deployments(CONFIG))).run(batch.id)
+    rows = await database.fetch(
+        "SELECT j.custom_id, j.state::text, f.pool, j.deployment, j.fallback, q.routing, j.status_code, j.line_bytes"
+        " FROM jobs j JOIN job_requests q ON q.job_id = j.id LEFT JOIN flows f ON f.id = j.flow_id"
+    )
+    found = {row["custom_id"]: row for row in rows}
+    placed = {name: (row["pool"], row["deployment"], row["fallback"]) for name, row in found.items() if row["pool"]}
+    assert placed == {
+        "cheap": ("small", "small", ["large"]),
+        "long": ("large", "large", None),
+        "eu": ("large", "large", None),
+        "open": ("quick", "small", ["large"]),
+        "half-open": ("large", "large", None),
+        "named": ("small", "small", None),
+        # what is wrong inside a request is told when it runs
+        "bad": ("large", "large", ["small"]),
+    }
+    told = {name: loads(row["routing"]) for name, row in found.items() if row["routing"]}
+    assert told.keys() == {"cheap", "long", "eu", "open", "half-open"}
+    assert told["long"]["excluded"]["small"].startswith("its context is 300 tokens")
+    assert told["open"]["reason"] == WHEN_IT_LEAVES
+    refused = {name: row["status_code"] for name, row in found.items() if row["state"] == "failed"}
+    assert refused == {"closed": 400, "not-mine": 404}
+    ended = await again(database, batch)
+    assert (ended.total, ended.finished, ended.failed) == (9, 2, 2)
+    assert ended.error_bytes == sum(row["line_bytes"] for row in rows if row["state"] == "failed") > 100
+
+
+async def test_a_batch_of_which_no_line_may_be_served_ends(database: Database, redis: Redis):
+    batch = await submitted(database, b"\n".join(line(f"n{n}", "closed") for n in range(3)))
+    await Ingest(database, redis, Router(CONFIG, Deployments(CONFIG))).run(batch.id)
+    ended = await again(database, batch)
+    assert (ended.status, ended.failed) == ("completed", 3)
+
+
+async def test_how_often_a_tenants_jobs_went_on(database: Database):
+    for tenant, step, state in (
+        *[("team", 0, "succeeded")] * 6,
+        *[("team", 1, "succeeded")] * 3,
+        ("team", 2, "succeeded"),
+        ("team", 2, "failed"),
+        ("other", 2, "succeeded"),
+    ):
+        await database.execute(
+            "INSERT INTO jobs (id, tenant_id, dialect, model, lane, flow_id, deployment, tokens, route_step, state)"
+            " VALUES (%(id)s, %(tenant)s, 'job', 'smart', 'bulk', 0, 'small', 1, %(step)s, %(state)s::job_state)",
+            {"id": new_id(), "tenant": tenant, "step": step, "state": state},
+        )
+    assert await hops.went_on(database, "team", ["smart", "absent"]) == {"smart": [10, 4, 1]}

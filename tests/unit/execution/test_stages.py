@@ -1,0 +1,45 @@
+"""Where a job stands on its route."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from penstock.completion.encoding import dumps
+from penstock.execution.stages import escalation_of, may_serve
+from penstock.ids import new_id
+from penstock.store.jobs import ClaimedJob
+
+STAGED = {"order": ["a", "b", "c", "d"], "escalation": "smart", "stages": [["a", "b"], ["c"]]}
+
+
+def job(deployment: str, fallback: list[str] | None, routing: dict[str, Any] | None) -> ClaimedJob:
+    return ClaimedJob(
+        id=new_id(), epoch=1, tenant_id="t", tier="unlimited", batch_id=None, custom_id=None, dialect="openai.chat",
+        model="m", lane="bulk", deployment=deployment, tokens=1, fallback=fallback, failures=0, route_step=0,
+        background=False, stream=False, created_at=datetime.now(UTC), body=b"{}",
+        routing=dumps(routing) if routing is not None else None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("deployment", "left", "routing", "found"),
+    [
+        ("a", ["b", "c", "d"], STAGED, ("smart", ["c"])),
+        ("b", ["c", "d"], STAGED, ("smart", ["c"])),
+        ("c", ["d"], STAGED, ("smart", [])),
+        ("d", None, STAGED, ("smart", [])),
+        ("a", ["b"], {"order": ["a", "b"]}, (None, [])),
+        ("a", ["b"], None, ("m", ["b"])),
+    ],
+)
+def test_who_is_asked_when_an_answer_is_not_trusted(
+    deployment: str, left: list[str] | None, routing: dict[str, Any] | None, found: tuple[str | None, list[str]]
+) -> None:
+    assert escalation_of(job(deployment, left, routing)) == found
+
+
+def test_a_deployment_that_was_never_found_fit_may_not_serve() -> None:
+    assert may_serve(job("a", None, None))
+    assert may_serve(job("d", None, STAGED))
+    assert not may_serve(job("new", ["a"], STAGED))
