@@ -27,7 +27,7 @@ from penstock.routing.training import (
     unknown_share,
 )
 
-PENALTIES = (2.0, 5.0, 14.0)
+PENALTIES = (3.0, 10.0)
 #: what the trees count beside the linear score
 TREE_SHARES = (0.0, 0.4)
 WEIGHS = (0.5, 0.75, 1.0)
@@ -128,13 +128,13 @@ def _calibrated_part(
     if len(part) < FEWEST:
         raise ValueError(f"{len(part)} labelled examples are too few to learn from: at least {FEWEST}")
     targets = _targets(outcomes)
-    validated = _cross_fit(corpus, part, targets, goal, teacher)
+    taught = targets if teacher is None else _taught(teacher, part, targets, goal)
+    validated = _cross_fit(corpus, part, taught, goal)
     choice = _choose(validated.predictions, outcomes, goal)
     encoder = Encoder.fit(corpus, part)
-    targets = _taught(teacher, part, targets, goal)
-    weights = fit_weights(encoder.rows(corpus, part), targets, choice.penalty)
+    weights = fit_weights(encoder.rows(corpus, part), taught, choice.penalty)
     share = choice.tree_share
-    forest = forest_of(corpus, grow_trees(corpus, part, targets), share) if share else None
+    forest = forest_of(corpus, grow_trees(corpus, part, taught), share) if share else None
     drawn = curve(choice.need, outcomes)
     threshold = _threshold(drawn, choice.need, goal)
     report = _report(choice, outcomes, drawn, threshold, goal)
@@ -165,10 +165,11 @@ def _targets(outcomes: Outcomes) -> Floats:
     return np.column_stack([1 - outcomes.cheap, 1 - outcomes.strong, np.log(np.maximum(extra, least))])
 
 
-def _taught(teacher: Corpus | None, part: Places, targets: Floats, goal: Goal) -> Floats:
-    """The targets, drawn to what a score that sees the answers predicts of examples it has not seen."""
-    if teacher is None:
-        return targets
+def _taught(teacher: Corpus, part: Places, targets: Floats, goal: Goal) -> Floats:
+    """The targets, drawn to what a score that sees the answers predicts of examples it has not seen.
+
+    Once for all folds of validation, which is cheaper by far: through its teacher a fold knows a little of the others.
+    """
     soft = np.zeros_like(targets)
     fold = np.random.default_rng(goal.seed + 1).permutation(len(part)) % goal.folds
     for number in range(goal.folds):
@@ -180,7 +181,7 @@ def _taught(teacher: Corpus | None, part: Places, targets: Floats, goal: Goal) -
     return (1 - TAUGHT) * targets + TAUGHT * soft
 
 
-def _cross_fit(corpus: Corpus, part: Places, targets: Floats, goal: Goal, teacher: Corpus | None) -> _Validated:
+def _cross_fit(corpus: Corpus, part: Places, targets: Floats, goal: Goal) -> _Validated:
     """Predictions of every example, by settings, each by a model that has not seen it."""
     fold = np.random.default_rng(goal.seed).permutation(len(part)) % goal.folds
     predicted = {(penalty, share): np.zeros_like(targets) for penalty in PENALTIES for share in TREE_SHARES}
@@ -189,11 +190,10 @@ def _cross_fit(corpus: Corpus, part: Places, targets: Floats, goal: Goal, teache
         learn, judge = fold != number, fold == number
         encoder = Encoder.fit(corpus, part[learn])
         rows, others = encoder.rows(corpus, part[learn]), encoder.rows(corpus, part[judge])
-        taught = _taught(teacher, part[learn], targets[learn], goal)
-        grown = grow_trees(corpus, part[learn], taught)
+        grown = grow_trees(corpus, part[learn], targets[learn])
         trees = np.column_stack([model.predict(corpus.numbers[part[judge]]) for model in grown])
         for penalty in PENALTIES:
-            linear = fit_weights(rows, taught, penalty).predict(others)
+            linear = fit_weights(rows, targets[learn], penalty).predict(others)
             for share in TREE_SHARES:
                 predicted[penalty, share][judge] = (1 - share) * linear + share * trees
         unknown[judge] = unknown_share(corpus, encoder, part[judge])
