@@ -109,6 +109,7 @@ def trusted(kind: str, first: str, second: str) -> bool:
 
 def agreement(task: Task, pair: Pair, goal: Goal) -> Measured:
     """Two cheap models must agree, by the task's own rule; nothing is learnt and no threshold is chosen."""
+    beaten = beaten_of(task, pair)
     task = task.asked((*pair.cheap, pair.strong))
     first, second = (task.models[name] for name in pair.cheap)
     agreed = np.array([trusted(kind, first.said(n), second.said(n)) for n, kind in enumerate(task.kinds)])
@@ -116,7 +117,19 @@ def agreement(task: Task, pair: Pair, goal: Goal) -> Measured:
     figures = _figures((~agreed).astype(np.float64), ~agreed, outcomes, goal)
     figures["agreed"] = float(agreed.mean())
     figures["right_when_agreed"] = float(outcomes.cheap[agreed].mean())
-    return Measured(str(pair), "agreement", len(agreed), figures)
+    return Measured(str(pair), "agreement", len(agreed), figures | {"beaten": beaten})
+
+
+def beaten_of(task: Task, pair: Pair) -> list[str]:
+    """The cheap models of a pair that another recorded one beats at a lower cost: nobody would choose them."""
+    known = [(model.mean("cost"), model.mean("right")) for model in task.models.values() if model.priced]
+    return [
+        name
+        for name in pair.cheap
+        if any(
+            cost < task.models[name].mean("cost") and right > task.models[name].mean("right") for cost, right in known
+        )
+    ]
 
 
 def _figures(

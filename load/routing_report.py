@@ -1,6 +1,7 @@
 """What a routing bench found: a table on the terminal, rows for JSON, and cost-quality curves as drawings."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
@@ -30,7 +31,8 @@ def show(found: list[Measured], goal: Goal) -> None:
     for measured in found:
         table.add_row(*_cells(measured))
     Console(width=200).print(table)
-    Console(width=200).print(f"agreement, all pairs: {_together(found)}")
+    for line in _together(found):
+        Console(width=200).print(line)
 
 
 def show_replays(replays: list[Replay]) -> None:
@@ -101,15 +103,18 @@ def _cells(measured: Measured) -> list[str]:
     ]
 
 
-def _together(found: list[Measured]) -> str:
-    rows = [measured.figures["as_decided"] for measured in found if measured.policy == "agreement"]
-    if not rows:
-        return "none measured"
-    qualities, costs, calls = ([each[name] for each in rows] for name in ("quality", "cost", "strong_calls"))
-    return (
-        f"{len(rows)} pairs, quality {np.mean(qualities):.2%} (least {min(qualities):.2%}), "
-        f"cost {np.mean(costs):.1%}, strong calls {np.mean(calls):.1%}"
-    )
+def _together(found: list[Measured]) -> Iterator[str]:
+    """What the pairs of agreement have in common: all of them, and those that a user would choose."""
+    pairs = [measured for measured in found if measured.policy == "agreement"]
+    chosen = [measured for measured in pairs if not measured.figures["beaten"]]
+    for name, some in (("all pairs", pairs), ("pairs without a model that a cheaper one beats", chosen)):
+        rows = [measured.figures["as_decided"] for measured in some]
+        if rows:
+            qualities, costs, calls = ([each[key] for each in rows] for key in ("quality", "cost", "strong_calls"))
+            yield (
+                f"agreement, {name}: {len(rows)}, quality {np.mean(qualities):.2%} (least {min(qualities):.2%}), "
+                f"cost {np.mean(costs):.1%}, strong calls {np.mean(calls):.1%}"
+            )
 
 
 def _thinned(drawn: Curve) -> dict[str, list[float]]:
