@@ -74,17 +74,19 @@ class LearnedScore:
         sums = list(self.intercept)
         for block, words in found.words.items():
             known = self.terms.get(block, {})
-            length = 0.0
-            part = [0.0] * len(sums)
+            length = cheap_wrong = strong_wrong = log_cost = 0.0
+            # The outputs are written out, not looped over: most of a score's time is spent here.
             for word, count in Counter(words).items():
                 if (weights := known.get(word)) is None:
                     continue
-                value = weights[0] * (1 + math.log(count))
+                value = weights[0] if count == 1 else weights[0] * (1 + math.log(count))
                 length += value * value
-                for index, weight in enumerate(weights[1:]):
-                    part[index] += value * weight
+                cheap_wrong += value * weights[1]
+                strong_wrong += value * weights[2]
+                log_cost += value * weights[3]
             if length:
                 scale = 1 / math.sqrt(length)
+                part = (cheap_wrong, strong_wrong, log_cost)
                 sums = [total + scale * more for total, more in zip(sums, part, strict=True)]
         for name, value in found.numbers.items():
             if (weights := self.numbers.get(name)) is not None:
