@@ -1,11 +1,11 @@
 """Learnt routing policies in versions, what their routes came to hour by hour, and samples asked of the strong model.
 
-Revision ID: 0016
+Revision ID: 0018
 """
 
 from alembic import op
 
-revision = "0016"
+revision = "0018"
 down_revision = "0017"
 
 
