@@ -98,9 +98,11 @@ _ROUTING = given(
                     "confidence": maybe(NUMBER),
                     "reason": TEXT,
                     "cost": maybe(NUMBER),
-                }
+                },
+                {"signals": {"type": "object", "additionalProperties": maybe(NUMBER)}},
             )
         ),
+        "artefact": said(maybe(COUNT), "The version of the learnt policy that was asked."),
     },
 )
 _ERROR = given(
