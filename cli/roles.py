@@ -12,6 +12,7 @@ from penstock.settings import child_environment, config_path, load_config
 from penstock.startup import data_folder, secret_key_environment, server_urls
 from penstock.store import schema
 from simulator.options import SimulatorOptions, WireFormat
+from simulator.recordings import Recordings
 from simulator.server import run as run_simulator
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Configuration file (default: PENSTOCK_CONFIG).")]
@@ -75,12 +76,13 @@ def simulate(  # noqa: PLR0913, PLR0917 — one option per knob of the simulator
     reset_rate: float = 0.0,
     cut_rate: float = 0.0,
     seed: int = 0,
+    recorded: Annotated[Path | None, typer.Option(help="Give these recorded answers and no others.")] = None,
 ) -> None:
     """Run a simulated provider: real wire format, real limits, faults on request. For demos, tests and load."""
     knobs = dict(locals())
     watch_supervisor()
     try:
-        options = SimulatorOptions(**knobs)
+        options = SimulatorOptions(**knobs | {"recorded": Recordings.read(recorded) if recorded else None})
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     run_simulator(options)

@@ -168,6 +168,9 @@ class Penstock:
         Raises:
             BenchFailed: it did not end within `limit` seconds.
         """
+        return self._run_rows(lines, rows, limit)[0]
+
+    def _run_rows(self, lines: bytes, rows: int, limit: float) -> tuple[Rows, dict[str, Any]]:
         file = self._post("/v1/files", files={"file": ("rows.jsonl", lines)}, data={"purpose": "batch"})
         order = {"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
         created = time.perf_counter()
@@ -182,7 +185,24 @@ class Penstock:
             raise BenchFailed(f"the batch did not end well: {_brief(batch)}\n{self._tail()}")
         usage = batch["usage"]
         failed = batch["request_counts"]["failed"]
-        return Rows(seconds, rows - failed, failed, usage["input_tokens"], usage["total_tokens"])
+        return Rows(seconds, rows - failed, failed, usage["input_tokens"], usage["total_tokens"]), batch
+
+    def run_lines(self, lines: bytes, rows: int, limit: float) -> tuple[Rows, dict[str, str]]:
+        """As `run_rows`, with the id of each line's job by custom_id.
+
+        Raises:
+            BenchFailed: it did not end within `limit` seconds, or a line failed.
+        """
+        ran, batch = self._run_rows(lines, rows, limit)
+        if ran.failed:
+            raise BenchFailed(f"{ran.failed} lines failed: {_brief(batch)}\n{self._tail()}")
+        content = self._http.get(f"/v1/files/{batch['output_file_id']}/content").raise_for_status().content
+        found = [orjson.loads(line) for line in content.splitlines()]
+        return ran, {line["custom_id"]: line["id"].replace("batch_req_", "job_") for line in found}
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """What is told of a job."""
+        return self._get(f"/v1/jobs/{job_id}")
 
     def _answers(self, file_id: str, jobs: int) -> dict[str, str]:
         content = self._http.get(f"/v1/files/{file_id}/content").raise_for_status().content

@@ -22,6 +22,8 @@ CHARACTERS_PER_TOKEN = 4
 #: RouteLLM's paper reckons with: its answers' lengths are not recorded, so every call counts the same
 WEAK, STRONG = "weak", "strong"
 WEAK_PRICE, STRONG_PRICE = 0.24, 24.7
+#: the signal that a vendor gives with an answer: the geometric mean of its tokens' probabilities
+PROBABILITY = "token probability"
 
 
 class NoData(Exception):
@@ -30,16 +32,27 @@ class NoData(Exception):
 
 @dataclass(slots=True)
 class Model:
-    """One model's answers to all questions of a task: right (0 or 1), the canonical answer, US dollars, text, signals.
+    """One model's answers to all questions of a task: right (0 or 1), the canonical answer, text, signals, tokens.
 
-    `right` and `cost` are not numbers where it was not asked, `cost` also where it has no price.
+    `right` is not a number where it was not asked; `tokens` are of the prompt and of the answer; `price` is in US
+    dollars per million of them, None where it is not known.
     """
 
-    right: list[float]
-    verdict: list[str | None]
-    cost: list[float]
-    text: list[str | None]
-    signals: list[dict[str, float | None]]
+    price: tuple[float, float] | None
+    right: list[float] = field(default_factory=list)
+    verdict: list[str | None] = field(default_factory=list)
+    text: list[str | None] = field(default_factory=list)
+    signals: list[dict[str, float | None]] = field(default_factory=list)
+    tokens: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def cost(self) -> list[float]:
+        """US dollars a call; not a number where it was not asked or has no price, so that it is never free."""
+        price_in, price_out = self.price or (float("nan"), float("nan"))
+        return [
+            float("nan") if np.isnan(right) else (asked * price_in + said * price_out) / 1e6
+            for right, (asked, said) in zip(self.right, self.tokens, strict=True)
+        ]
 
     @property
     def has_text(self) -> bool:
@@ -49,7 +62,11 @@ class Model:
     @property
     def priced(self) -> bool:
         """Whether it is known what its answers cost."""
-        return not np.isnan(self.cost).all()
+        return self.price is not None
+
+    def said(self, question: int) -> str:
+        """What is known of its answer: the text, or where none was recorded the canonical answer."""
+        return self.text[question] or self.verdict[question] or ""
 
     def mean(self, what: str) -> float:
         """Of `right` or `cost`, over the questions it was asked."""
@@ -57,8 +74,8 @@ class Model:
 
     def take(self, kept: Sequence[int]) -> "Model":
         """Some of its answers."""
-        columns = (self.right, self.verdict, self.cost, self.text, self.signals)
-        return Model(*([column[n] for n in kept] for column in columns))  # type: ignore[arg-type]
+        columns = (self.right, self.verdict, self.text, self.signals, self.tokens)
+        return Model(self.price, *([column[n] for n in kept] for column in columns))  # type: ignore[arg-type]
 
 
 @dataclass(slots=True)
@@ -133,7 +150,7 @@ def _routellm(rows: Sequence[dict[str, Any]], _prices: dict[str, Any]) -> list[T
         task = found.setdefault(row["task"], Task(row["task"]))
         _add_question(task, row, row["prompt"])
         for name, price in ((WEAK, WEAK_PRICE), (STRONG, STRONG_PRICE)):
-            _add(task, name, float(row[name]), None, price / 1e6, row.get(f"{name}_response"))
+            _add(task, name, (price, 0.0), float(row[name]), None, (1, 0), row.get(f"{name}_response"))
     return list(found.values())
 
 
@@ -142,9 +159,9 @@ def _mmlupro(rows: Sequence[dict[str, Any]], prices: dict[str, Any]) -> list[Tas
     for row in rows:
         _add_question(task, row, row["prompt"])
         for name, answer in row["pred"].items():
-            cost = _cost(prices, name, len(row["prompt"]), row["out_chars"].get(name))
+            tokens = _tokens(len(row["prompt"]), row["out_chars"].get(name))
             right = float(answer is not None and answer == row["gold"])
-            _add(task, name, right, answer, cost, row.get("text", {}).get(name))
+            _add(task, name, _price(prices, name), right, answer, tokens, row.get("text", {}).get(name))
     return [task]
 
 
@@ -155,9 +172,9 @@ def _zeroeval(rows: Sequence[dict[str, Any]], prices: dict[str, Any]) -> list[Ta
         right = row["correct"] if "correct" in row else {name: given[0] for name, given in row["models"].items()}
         length = row["out_chars"] if "out_chars" in row else {name: given[1] for name, given in row["models"].items()}
         for name, value in right.items():
-            cost = _cost(prices, name, row["prompt_chars"], length.get(name))
+            tokens = _tokens(row["prompt_chars"], length.get(name))
             answer = row.get("answers", {}).get(name)
-            _add(task, name, float(value), answer, cost, row.get("text", {}).get(name))
+            _add(task, name, _price(prices, name), float(value), answer, tokens, row.get("text", {}).get(name))
     return [task]
 
 
@@ -166,9 +183,10 @@ def _confidence(rows: Sequence[dict[str, Any]], prices: dict[str, Any]) -> list[
     for row in rows:
         _add_question(task, row, row["prompt"])
         for name, said in row["models"].items():
-            cost = _cost(prices, name, len(row["prompt"]), said["out_chars"])
-            signals = {"token probability": said.get("tokp"), "stated confidence": said.get("stated")}
-            _add(task, name, float(said["ok"]), said["a"], cost, row.get("text", {}).get(name), signals)
+            tokens = _tokens(len(row["prompt"]), said["out_chars"])
+            signals = {PROBABILITY: said.get("tokp"), "stated confidence": said.get("stated")}
+            text = row.get("text", {}).get(name)
+            _add(task, name, _price(prices, name), float(said["ok"]), said["a"], tokens, text, signals)
     return [task]
 
 
@@ -181,17 +199,18 @@ def _add_question(task: Task, row: dict[str, Any], prompt: str) -> None:
 def _add(
     task: Task,
     name: str,
+    price: tuple[float, float] | None,
     right: float,
     verdict: Any,
-    cost: float,
+    tokens: tuple[int, int],
     text: str | None,
     signals: dict[str, float | None] | None = None,
 ) -> None:
-    model = task.models.setdefault(name, Model([], [], [], [], []))
+    model = task.models.setdefault(name, Model(price))
     _skip(model, len(task.ids) - 1)
     model.right.append(right)
     model.verdict.append(None if verdict is None else str(verdict))
-    model.cost.append(cost)
+    model.tokens.append(tokens)
     model.text.append(text)
     model.signals.append(signals or {})
 
@@ -200,16 +219,18 @@ def _skip(model: Model, questions: int) -> None:
     """Note that it was not asked up to here."""
     missing = questions - len(model.right)
     model.right += [float("nan")] * missing
-    model.cost += [float("nan")] * missing
+    model.tokens += [(0, 0)] * missing
     model.verdict += [None] * missing
     model.text += [None] * missing
     model.signals += [{}] * missing
 
 
-def _cost(prices: dict[str, Any], name: str, prompt_characters: int, answer_characters: int | None) -> float:
-    """US dollars; not a number where the model has no price, so that it can never be taken for free."""
-    if not isinstance(prices.get(name), list):
-        return float("nan")
-    price_in, price_out = prices[name]
-    characters = prompt_characters * price_in + (answer_characters or 0) * price_out
-    return float(characters / CHARACTERS_PER_TOKEN / 1e6)
+def _price(prices: dict[str, Any], name: str) -> tuple[float, float] | None:
+    known = prices.get(name)
+    return (float(known[0]), float(known[1])) if isinstance(known, list) else None
+
+
+def _tokens(prompt_characters: int, answer_characters: int | None) -> tuple[int, int]:
+    """Rounded up, as a vendor counts whole tokens."""
+    asked, said = (-(-count // CHARACTERS_PER_TOKEN) for count in (prompt_characters, answer_characters or 0))
+    return asked, said

@@ -15,6 +15,7 @@ from load.recorded import Task
 from load.routing_pairs import Pair
 from penstock.routing.artefact import Artefact
 from penstock.routing.calibration import Goal, calibrate, calibrate_part, corpus_of
+from penstock.routing.confidence import willing
 from penstock.routing.curve import Curve, Floats, Outcomes, apgr, area_under_roc, curve, resamples
 from penstock.routing.equivalence import RULES, equivalent
 
@@ -38,9 +39,9 @@ class Measured:
 
 
 def outcomes_of(task: Task, pair: Pair, *, paid_first: bool) -> Outcomes:
-    """What the pair gave on every question; of several cheap models the first one's answer, and the cost of all."""
+    """What the pair gave on every question; of several cheap models the last one's answer, and the cost of all."""
     return Outcomes(
-        task.array(pair.cheap[0], "right"),
+        task.array(pair.cheap[-1], "right"),
         task.array(pair.strong, "right"),
         np.sum([task.array(name, "cost") for name in pair.cheap], axis=0),
         task.array(pair.strong, "cost"),
@@ -54,16 +55,18 @@ def learned(task: Task, pair: Pair, goal: Goal) -> Measured:
     outcomes = outcomes_of(task, pair, paid_first=goal.sees_answer)
     exchanges = task.exchanges(pair.cheap[0] if goal.sees_answer else None)
     corpus = corpus_of(exchanges, goal.sees_answer)
+    answered = not goal.sees_answer and task.models[pair.cheap[0]].has_text
+    teacher = corpus_of(task.exchanges(pair.cheap[0]), sees_answer=True) if answered else None
     size = len(exchanges)
     part = np.random.default_rng(1000 + goal.seed).permutation(size) % PARTS
     rank, wrong = np.zeros(size), np.zeros(size)
     escalated = np.zeros(size, dtype=np.bool_)
     unasked = np.zeros(size, dtype=np.bool_)
     artefacts: list[Artefact] = []
-    spent = 0.0
+    spent = strange = 0.0
     for number in range(PARTS):
         learn, judge = np.flatnonzero(part != number), np.flatnonzero(part == number)
-        artefact = calibrate_part(corpus, learn, outcomes.take(learn), goal)
+        artefact = calibrate_part(corpus, learn, outcomes.take(learn), goal, teacher)
         begun = time.process_time()
         verdicts = [artefact.decide(exchanges[n]) for n in judge.tolist()]
         spent += time.process_time() - begun
@@ -71,12 +74,14 @@ def learned(task: Task, pair: Pair, goal: Goal) -> Measured:
         rank[judge] = np.argsort(np.argsort([verdict.need for verdict in verdicts], kind="stable")) / len(judge)
         wrong[judge] = [verdict.prediction.cheap_wrong for verdict in verdicts]
         escalated[judge] = [verdict.escalate for verdict in verdicts]
+        strange += sum(verdict.strange is not None for verdict in verdicts)
         # Whoever always asks the strong model has no reason to look at the cheap answer first.
         unasked[judge] = artefact.threshold is None and artefact.always == "strong"
         artefacts.append(artefact)
     figures = _figures(rank, escalated, outcomes, goal, unasked) | {
         "auc_cheap_right": area_under_roc(wrong, outcomes.cheap < 0.5),
         "score_ms": 1000 * spent / size,
+        "unlike_calibration": strange / size,
         "verdicts": [artefact.report["verdict"] for artefact in artefacts],
         "saves_in_parts": sum(artefact.report["saves"] for artefact in artefacts),
         "settings": [artefact.report["settings"] for artefact in artefacts],
@@ -97,21 +102,34 @@ def signal(task: Task, pair: Pair, name: str, goal: Goal) -> Measured:
     return Measured(str(pair), name, len(values), figures, curve(-values, outcomes))
 
 
+def trusted(kind: str, first: str, second: str) -> bool:
+    """Whether the second cheap answer is kept, as an escalating route with `agreement` keeps it."""
+    return bool(second.strip()) and willing(second) > 0 and equivalent(RULES[KINDS.get(kind, "text")], first, second)
+
+
 def agreement(task: Task, pair: Pair, goal: Goal) -> Measured:
     """Two cheap models must agree, by the task's own rule; nothing is learnt and no threshold is chosen."""
+    beaten = beaten_of(task, pair)
     task = task.asked((*pair.cheap, pair.strong))
-    first, second = (task.models[name].verdict for name in pair.cheap)
-    agreed = np.array(
-        [
-            equivalent(RULES[KINDS.get(kind, "text")], one, other)
-            for kind, one, other in zip(task.kinds, first, second, strict=True)
-        ]
-    )
+    first, second = (task.models[name] for name in pair.cheap)
+    agreed = np.array([trusted(kind, first.said(n), second.said(n)) for n, kind in enumerate(task.kinds)])
     outcomes = outcomes_of(task, pair, paid_first=True)
     figures = _figures((~agreed).astype(np.float64), ~agreed, outcomes, goal)
     figures["agreed"] = float(agreed.mean())
     figures["right_when_agreed"] = float(outcomes.cheap[agreed].mean())
-    return Measured(str(pair), "agreement", len(agreed), figures)
+    return Measured(str(pair), "agreement", len(agreed), figures | {"beaten": beaten})
+
+
+def beaten_of(task: Task, pair: Pair) -> list[str]:
+    """The cheap models of a pair that another recorded one beats at a lower cost: nobody would choose them."""
+    known = [(model.mean("cost"), model.mean("right")) for model in task.models.values() if model.priced]
+    return [
+        name
+        for name in pair.cheap
+        if any(
+            cost < task.models[name].mean("cost") and right > task.models[name].mean("right") for cost, right in known
+        )
+    ]
 
 
 def _figures(
@@ -172,4 +190,5 @@ def other_domain(source: Task, task: Task, pair: Pair, goal: Goal) -> Measured:
     need = np.array([verdict.need for verdict in verdicts])
     escalated = np.array([verdict.escalate for verdict in verdicts])
     figures = _figures(need, escalated, outcomes, goal)
+    figures["unlike_calibration"] = float(np.mean([verdict.strange is not None for verdict in verdicts]))
     return Measured(str(pair), f"content, learnt on {source.name}", len(need), figures, curve(need, outcomes))

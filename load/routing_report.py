@@ -1,6 +1,8 @@
 """What a routing bench found: a table on the terminal, rows for JSON, and cost-quality curves as drawings."""
 
 from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from load.routing_engine import Replay
 from load.routing_measure import Measured
 from penstock.routing.calibration import Goal
 from penstock.routing.curve import Curve
@@ -28,7 +31,31 @@ def show(found: list[Measured], goal: Goal) -> None:
     for measured in found:
         table.add_row(*_cells(measured))
     Console(width=200).print(table)
-    Console(width=200).print(f"agreement, all pairs: {_together(found)}")
+    for line in _together(found):
+        Console(width=200).print(line)
+
+
+def show_replays(replays: list[Replay]) -> None:
+    """What the engine did beside what was computed, and the first differences."""
+    if not replays:
+        return
+    table = Table(title="The same through `penstock up`, recorded answers replayed over HTTP")
+    for name in ("pair", "accept", "n", "strong calls", "US dollars paid", "computed", "decisions and costs"):
+        table.add_column(name, overflow="fold")
+    for one in replays:
+        equal = "equal" if not one.differences else f"{len(one.differences)} differ"
+        paid, computed = f"{one.cost:.6f}", f"{one.cost_computed:.6f}"
+        table.add_row(one.pair, one.accept, str(one.questions), str(one.strong_calls), paid, computed, equal)
+    console = Console(width=200)
+    console.print(table)
+    for one in replays:
+        for difference in one.differences[:3]:
+            console.print(f"{one.pair}: {difference}")
+
+
+def replay_row(one: Replay) -> dict[str, Any]:
+    """As JSON holds it."""
+    return {**asdict(one), "policy": "replayed through the engine", "equal": not one.differences}
 
 
 def row(measured: Measured) -> dict[str, Any]:
@@ -76,15 +103,18 @@ def _cells(measured: Measured) -> list[str]:
     ]
 
 
-def _together(found: list[Measured]) -> str:
-    rows = [measured.figures["as_decided"] for measured in found if measured.policy == "agreement"]
-    if not rows:
-        return "none measured"
-    qualities, costs, calls = ([each[name] for each in rows] for name in ("quality", "cost", "strong_calls"))
-    return (
-        f"{len(rows)} pairs, quality {np.mean(qualities):.2%} (least {min(qualities):.2%}), "
-        f"cost {np.mean(costs):.1%}, strong calls {np.mean(calls):.1%}"
-    )
+def _together(found: list[Measured]) -> Iterator[str]:
+    """What the pairs of agreement have in common: all of them, and those that a user would choose."""
+    pairs = [measured for measured in found if measured.policy == "agreement"]
+    chosen = [measured for measured in pairs if not measured.figures["beaten"]]
+    for name, some in (("all pairs", pairs), ("pairs without a model that a cheaper one beats", chosen)):
+        rows = [measured.figures["as_decided"] for measured in some]
+        if rows:
+            qualities, costs, calls = ([each[key] for each in rows] for key in ("quality", "cost", "strong_calls"))
+            yield (
+                f"agreement, {name}: {len(rows)}, quality {np.mean(qualities):.2%} (least {min(qualities):.2%}), "
+                f"cost {np.mean(costs):.1%}, strong calls {np.mean(calls):.1%}"
+            )
 
 
 def _thinned(drawn: Curve) -> dict[str, list[float]]:

@@ -11,6 +11,7 @@ import orjson
 from simulator import tokens
 from simulator.arithmetic import worked_answer
 from simulator.question import Question
+from simulator.recordings import logarithm
 from simulator.structured import instance
 
 Finish = Literal["stop", "length", "stop_sequence", "tool_calls"]
@@ -80,7 +81,23 @@ def answer_choices(question: Question, mean_tokens: int, seed: int) -> list[Answ
     return [_answer(question, mean_tokens, f"{seed}:{question.fingerprint}:{choice}") for choice in range(question.n)]
 
 
+def tells_logprobs(question: Question) -> bool:
+    """Whether log probabilities can be told: of a recorded answer only if they were recorded with it."""
+    return question.recorded is None or question.recorded.token_probability is not None
+
+
+def logprob(question: Question, piece: str) -> float:
+    """A token's log probability: the recorded one, or one between -1.5 and 0 that belongs to the text of the token."""
+    recorded = None if question.recorded is None else logarithm(question.recorded)
+    if recorded is not None:
+        return recorded
+    return -round(blake2b(piece.encode("utf-8", "replace"), digest_size=1).digest()[0] / 170, 4)
+
+
 def _answer(question: Question, mean_tokens: int, key: str) -> Answer:
+    if (said := question.recorded) is not None:
+        size = tokens.count(said.text) if said.output_tokens is None else said.output_tokens
+        return Answer(said.text, said.finish, size)
     calls = _tool_calls(question, key)
     if calls:
         size = sum(tokens.count(call.name) + tokens.count(call.arguments) for call in calls)

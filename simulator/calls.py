@@ -12,6 +12,7 @@ from simulator.ledger import Ledger, RequestRecord
 from simulator.limits import Quota
 from simulator.options import Faults, SimulatorOptions
 from simulator.question import Question
+from simulator.recordings import Recordings
 from simulator.refusal import RefusalError
 from simulator.streaming import half, write_paced
 from simulator.vendor import Call, Endpoint, Head, Reply, Vendor
@@ -120,7 +121,22 @@ class CallHandler:
         models = self._provider.options.models
         if models is not None and question.model not in models:
             raise self._provider.vendor.unknown_model(question.model)
+        if self._provider.options.recorded is not None and self._endpoint.generates and self._endpoint.metered:
+            self._recall(question, self._provider.options.recorded)
         return question
+
+    def _recall(self, question: Question, recordings: Recordings) -> None:
+        """Put the recorded answer beside the question.
+
+        Raises:
+            RefusalError: none was recorded. Several prompts in one call, as legacy completions have them, never are.
+        """
+        found = None if question.inputs else recordings.find(question.model, question.last)
+        if found is None:
+            raise RefusalError(404, f"No answer of {question.model} to this prompt was recorded.", code="not_recorded")
+        question.recorded = found
+        if found.input_tokens is not None:
+            question.input_tokens = found.input_tokens
 
     async def _serve(self, request: web.Request, question: Question, call: Call) -> web.StreamResponse:
         provider, ledger = self._provider, self._provider.ledger

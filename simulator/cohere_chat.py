@@ -8,8 +8,7 @@ from typing import Any
 import orjson
 
 from simulator import fields, tokens
-from simulator.answers import Answer, answer_choices
-from simulator.openai_chat import piece_logprob
+from simulator.answers import Answer, answer_choices, logprob, tells_logprobs
 from simulator.openai_fields import IMAGE_TOKENS
 from simulator.question import Question, Transcript
 from simulator.refusal import RefusalError
@@ -186,8 +185,8 @@ def reply(question: Question, call: Call) -> Reply:
         "message": message,
         "usage": _usage(question, answer),
     }
-    if question.body.get("logprobs"):
-        body["logprobs"] = [_logprob(piece) for piece in tokens.pieces(answer.text)]
+    if question.body.get("logprobs") and tells_logprobs(question):
+        body["logprobs"] = [_logprob(question, piece) for piece in tokens.pieces(answer.text)]
     return Reply(answer.tokens, body=orjson.dumps(body))
 
 
@@ -201,9 +200,9 @@ def _usage(question: Question, answer: Answer) -> dict[str, Any]:
     return {"billed_units": counts, "tokens": counts, "cached_tokens": 0.0}
 
 
-def _logprob(piece: str) -> dict[str, Any]:
+def _logprob(question: Question, piece: str) -> dict[str, Any]:
     token = int.from_bytes(blake2b(piece.encode("utf-8", "replace"), digest_size=2).digest())
-    return {"text": piece, "token_ids": [token], "logprobs": [piece_logprob(piece)]}
+    return {"text": piece, "token_ids": [token], "logprobs": [logprob(question, piece)]}
 
 
 def _frames(question: Question, call: Call, answer: Answer) -> Iterator[Frame]:
@@ -218,7 +217,8 @@ def _frames(question: Question, call: Call, answer: Answer) -> Iterator[Frame]:
     if answer.text:
         yield frame("content-start", {"content": {"type": "text", "text": ""}}, 0)
         for piece in tokens.pieces(answer.text):
-            told = {"logprobs": _logprob(piece)} if question.body.get("logprobs") else {}
+            wanted = question.body.get("logprobs") and tells_logprobs(question)
+            told = {"logprobs": _logprob(question, piece)} if wanted else {}
             yield frame("content-delta", {"content": {"text": piece}}, 0, 1, **told)
         yield frame("content-end", index=0)
     for number, tool in enumerate(answer.tools):

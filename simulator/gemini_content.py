@@ -12,9 +12,8 @@ from typing import Any
 import orjson
 
 from simulator import fields, gemini_fields, tokens
-from simulator.answers import WORDS, Answer, answer_choices
+from simulator.answers import WORDS, Answer, answer_choices, logprob, tells_logprobs
 from simulator.gemini_contents import read_contents
-from simulator.openai_chat import piece_logprob
 from simulator.question import Question, Transcript
 from simulator.refusal import RefusalError
 from simulator.vendor import Call, Frame, Head, Reply
@@ -162,12 +161,12 @@ def _candidate(
     content: dict[str, Any] = {"role": "model"} | ({"parts": parts} if parts else {})
     candidate: dict[str, Any] = {"content": content, "index": index}
     config = question.body["generationConfig"]
-    if config.get("responseLogprobs") and text:
+    if config.get("responseLogprobs") and text and tells_logprobs(question):
         pieces = tokens.pieces(text)
-        chosen = [_token(piece, piece_logprob(piece)) for piece in pieces]
+        chosen = [_token(piece, logprob(question, piece)) for piece in pieces]
         candidate["logprobsResult"] = {"chosenCandidates": chosen}
         if config.get("logprobs"):
-            tops = [{"candidates": _rivals(piece, config["logprobs"])} for piece in pieces]
+            tops = [{"candidates": _rivals(question, piece, config["logprobs"])} for piece in pieces]
             candidate["logprobsResult"]["topCandidates"] = tops
     return candidate | ({"finishReason": finish} if finish is not None else {})
 
@@ -176,8 +175,8 @@ def _token(piece: str, logprob: float) -> dict[str, Any]:
     return {"token": piece, "tokenId": len(piece), "logProbability": logprob}
 
 
-def _rivals(piece: str, count: int) -> list[dict[str, Any]]:
-    first = piece_logprob(piece)
+def _rivals(question: Question, piece: str, count: int) -> list[dict[str, Any]]:
+    first = logprob(question, piece)
     words = [piece, *(word + " " for word in WORDS[1:count])]
     return [_token(word, round(first - 0.7 * rank, 4)) for rank, word in enumerate(words)]
 

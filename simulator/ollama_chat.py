@@ -9,8 +9,7 @@ from typing import Any
 import orjson
 
 from simulator import fields, tokens
-from simulator.answers import WORDS, Answer, ToolUse, answer_choices
-from simulator.openai_chat import piece_logprob
+from simulator.answers import WORDS, Answer, ToolUse, answer_choices, logprob, tells_logprobs
 from simulator.openai_fields import IMAGE_TOKENS
 from simulator.question import Question, Transcript
 from simulator.refusal import RefusalError
@@ -127,7 +126,7 @@ def reply(question: Question, call: Call) -> Reply:
     if answer.tools:
         message["tool_calls"] = [_tool_call(call, number, tool) for number, tool in enumerate(answer.tools)]
     whole = _chunk(question, call, True, **message) | end
-    if question.body.get("logprobs"):
+    if question.body.get("logprobs") and tells_logprobs(question):
         whole["logprobs"] = [_logprob(question, piece) for piece in tokens.pieces(answer.text)]
     return Reply(answer.tokens, body=orjson.dumps(whole))
 
@@ -157,7 +156,7 @@ def _frames(question: Question, call: Call, answer: Answer) -> Iterator[Frame]:
         yield _line(_chunk(question, call, False, tool_calls=[_tool_call(call, number, tool)]), size)
     for piece in tokens.pieces(answer.text):
         chunk = _chunk(question, call, False, content=piece)
-        if question.body.get("logprobs"):
+        if question.body.get("logprobs") and tells_logprobs(question):
             chunk["logprobs"] = [_logprob(question, piece)]
         yield _line(chunk, 1)
 
@@ -172,7 +171,7 @@ def _tool_call(call: Call, number: int, tool: ToolUse) -> dict[str, Any]:
 
 
 def _logprob(question: Question, piece: str) -> dict[str, Any]:
-    first = piece_logprob(piece)
+    first = logprob(question, piece)
     rivals = question.body.get("top_logprobs") or 0
     told = _entry(piece, first)
     if not rivals:

@@ -1,13 +1,12 @@
 """POST /v1/chat/completions, plain and streamed."""
 
 from collections.abc import Iterator, Mapping
-from hashlib import blake2b
 from typing import Any
 
 import orjson
 
 from simulator import fields, openai_fields, tokens
-from simulator.answers import WORDS, Answer, answer_choices
+from simulator.answers import WORDS, Answer, answer_choices, logprob, tells_logprobs
 from simulator.question import Question, Transcript
 from simulator.streaming import sse
 from simulator.vendor import Call, Frame, Reply
@@ -135,7 +134,7 @@ def _choice(question: Question, call: Call, index: int, answer: Answer) -> dict[
             for call_id, tool in zip(_call_ids(call, index, answer), answer.tools, strict=True)
         ]
     logprobs = None
-    if question.body.get("logprobs") and not answer.tools:
+    if question.body.get("logprobs") and not answer.tools and tells_logprobs(question):
         entries = [_logprob(piece, question) for piece in tokens.pieces(answer.text)]
         logprobs = {"content": entries, "refusal": None}
     return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": _FINISH[answer.finish]}
@@ -146,20 +145,15 @@ def _call_ids(call: Call, choice: int, answer: Answer) -> list[str]:
 
 
 def _logprob(piece: str, question: Question) -> dict[str, Any]:
-    return token_logprob(piece, question.body.get("top_logprobs") or 0)
+    return token_logprob(question, piece, question.body.get("top_logprobs") or 0)
 
 
-def token_logprob(piece: str, rivals: int) -> dict[str, Any]:
+def token_logprob(question: Question, piece: str, rivals: int) -> dict[str, Any]:
     """A token's entry of log probabilities, with so many tokens that could have stood there, itself the first."""
-    first = piece_logprob(piece)
+    first = logprob(question, piece)
     top = [_entry(piece, first)] if rivals else []
     top += [_entry(WORDS[rank] + " ", round(first - 0.7 * rank, 4)) for rank in range(1, rivals)]
     return _entry(piece, first) | {"top_logprobs": top}
-
-
-def piece_logprob(piece: str) -> float:
-    """A log probability between -1.5 and 0 that belongs to the text of a token."""
-    return -round(blake2b(piece.encode("utf-8", "replace"), digest_size=1).digest()[0] / 170, 4)
 
 
 def _entry(token: str, logprob: float) -> dict[str, Any]:
@@ -216,7 +210,7 @@ def _deltas(question: Question, call: Call, index: int, answer: Answer) -> Itera
             yield chunk({"tool_calls": [{"index": number, "function": {"arguments": piece}}]}, 1)
     for piece in tokens.pieces(answer.text):
         logprobs = None
-        if question.body.get("logprobs"):
+        if question.body.get("logprobs") and tells_logprobs(question):
             logprobs = {"content": [_logprob(piece, question)], "refusal": None}
         yield chunk({"content": piece}, 1, logprobs)
     yield chunk({}, finish=_FINISH[answer.finish])

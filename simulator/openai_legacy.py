@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from simulator import fields, openai_fields, tokens
-from simulator.answers import Answer, answer_choices
-from simulator.openai_chat import piece_logprob, usage
+from simulator.answers import Answer, answer_choices, logprob
+from simulator.openai_chat import usage
 from simulator.question import Question, Transcript, directives_of
 from simulator.streaming import sse
 from simulator.vendor import Call, Frame, Reply
@@ -122,13 +122,13 @@ def _prompt_of(question: Question, index: int) -> str:
 def _choice(question: Question, index: int, answer: Answer) -> dict[str, Any]:
     echoed = _prompt_of(question, index) if question.body.get("echo") else ""
     text = echoed + answer.text
-    logprobs = _logprobs(text) if question.body.get("logprobs") is not None else None
+    logprobs = _logprobs(question, text) if question.body.get("logprobs") is not None else None
     return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": _FINISH[answer.finish]}
 
 
-def _logprobs(text: str) -> dict[str, Any]:
+def _logprobs(question: Question, text: str) -> dict[str, Any]:
     pieces = tokens.pieces(text)
-    scores = [piece_logprob(piece) for piece in pieces]
+    scores = [logprob(question, piece) for piece in pieces]
     return {
         "tokens": pieces,
         "token_logprobs": scores,

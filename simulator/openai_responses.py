@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from simulator import fields, openai_fields, tokens
-from simulator.answers import Answer, answer_choices, prose
+from simulator.answers import Answer, answer_choices, prose, tells_logprobs
 from simulator.openai_chat import token_logprob
 from simulator.question import Question, Transcript
 from simulator.refusal import RefusalError
@@ -227,10 +227,10 @@ def _part(text: str, logprobs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _logprobs(question: Question, text: str) -> list[dict[str, Any]]:
-    if not _includes(question, _INCLUDE_LOGPROBS):
+    if not _includes(question, _INCLUDE_LOGPROBS) or not tells_logprobs(question):
         return []
     rivals = question.body.get("top_logprobs") or 0
-    return [token_logprob(piece, rivals) for piece in tokens.pieces(text)]
+    return [token_logprob(question, piece, rivals) for piece in tokens.pieces(text)]
 
 
 class _Events:

@@ -4,6 +4,8 @@ import time
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from simulator.recordings import Recordings
+
 WireFormat = Literal["openai", "azure-openai", "anthropic", "cohere", "ollama", "gemini", "bedrock"]
 Outage = Literal["none", "status", "reset", "hang"]
 _OUTAGES = ("none", "status", "reset", "hang")
@@ -18,7 +20,8 @@ class SimulatorOptions:
     not enforced; `burst_seconds` says how many seconds of quota a full bucket holds. `charge` says what a call takes
     from the token bucket: `estimate` the prompt and its `max_tokens` at once and for good, `actual` the prompt at once
     and the real answer when it is done. `latency_ms` is the median of a plain call; a stream has
-    `time_to_first_token_ms` (None: the same as a plain call's) and then `tokens_per_second` (None: no pauses).
+    `time_to_first_token_ms` (None: the same as a plain call's) and then `tokens_per_second` (None: no pauses). With
+    `recorded` answers it gives those and no others: what was not recorded is refused.
 
     Raises:
         ValueError: a value that makes no sense; the message names the field.
@@ -46,6 +49,7 @@ class SimulatorOptions:
     reset_rate: float = 0.0
     cut_rate: float = 0.0
     seed: int = 0
+    recorded: Recordings | None = None
 
     def __post_init__(self) -> None:
         if self.wire_format not in get_args(WireFormat):

@@ -7,6 +7,7 @@ from typing import Any
 from simulator import tokens
 from simulator.directives import NONE, Directives, parse
 from simulator.prompt_cache import CacheUse, Prefix
+from simulator.recordings import Recording
 from simulator.refusal import RefusalError
 
 
@@ -37,6 +38,8 @@ class Question:
     #: the beginnings of the prompt that may be cached, and what of it was read from the cache or written to it
     prefixes: list[Prefix] = field(default_factory=list)
     cache_use: CacheUse = field(default_factory=CacheUse)
+    #: what the model is known to have said, which is then the answer
+    recorded: Recording | None = None
     #: how the answer begins, where the request ends with that
     begun: str = ""
 

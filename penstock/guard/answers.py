@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
-
-import jsonschema_rs
 
 from penstock.completion import CompletionRequest, CompletionResult, ResultPart
 from penstock.completion.encoding import dumps, loads
 from penstock.configuration.policies import Place
 from penstock.guard.texts import json_text
+from penstock.rules.json_schema import misfit, unusable
 
 #: stands in an answer for what was taken out of it
 _REMOVED = "[REDACTED_{}]"
@@ -52,18 +50,14 @@ def _visited(part: ResultPart, visit: Callable[[str, Place], str]) -> str:
     return json_text(part.text, visit, _ANSWER) if part.kind == "tool_call" else visit(part.text, _ANSWER)
 
 
-class _Offline(Exception):
-    """Raised where a schema refers to an address: nothing is fetched for it."""
-
-
 class SchemaCheck:
     """Judges the text of each choice by a schema: a configured one, or the one of the request."""
 
     def __init__(self, schema: dict[str, Any] | None) -> None:
         """Raises `ValueError` when the configured schema is none."""
         self._schema = dumps(schema) if schema is not None else None
-        if self._schema is not None and isinstance(_validator(self._schema), str):
-            raise ValueError(f"the schema cannot be used: {_validator(self._schema)}")
+        if self._schema is not None and (why := unusable(self._schema)) is not None:
+            raise ValueError(f"the schema cannot be used: {why}")
 
     def wrong(self, request: CompletionRequest, result: CompletionResult) -> str | None:
         """What is wrong with the answer, in words that do not quote it; None where nothing is, or nothing is asked."""
@@ -73,21 +67,18 @@ class SchemaCheck:
             schema = dumps(form.schema)
         if schema is None and (form is None or form.kind == "text"):
             return None
-        validator = _validator(schema) if schema is not None else None
-        if isinstance(validator, str):
-            return None  # a schema that cannot be used is the provider's to refuse
+        if schema is not None and unusable(schema) is not None:
+            return None  # it is the provider's to refuse
         for text in _texts(result):
             try:
                 value = loads(text)
             except ValueError:
                 return "it is not JSON"
-            if validator is None and not isinstance(value, dict):
+            if schema is None and not isinstance(value, dict):
                 return "it is not a JSON object"
-            error = next(validator.iter_errors(value), None) if validator is not None else None
-            if error is not None:
-                place = "/".join(str(step) for step in error.instance_path)
-                keyword = str(error.schema_path[-1]) if error.schema_path else "schema"
-                return f"it is not of its JSON schema (`{keyword}` at `/{place}`)"
+            fault = misfit(schema, value) if schema is not None else None
+            if fault is not None:
+                return f"it is not of its JSON schema ({fault})"
         return None
 
 
@@ -97,18 +88,3 @@ def _texts(result: CompletionResult) -> Iterator[str]:
         parts = [part for part in result.parts if part.choice == choice]
         if not any(part.kind in {"tool_call", "refusal"} for part in parts):
             yield "".join(part.text for part in parts if part.kind == "text")
-
-
-def _nothing_fetched(address: str) -> Any:
-    raise _Offline(f"{address} is not fetched")
-
-
-@lru_cache(maxsize=256)
-def _validator(schema: bytes) -> Any:
-    """A validator, or in words why there is none. Tenants write schemas: patterns run on an engine of linear time."""
-    try:
-        return jsonschema_rs.validator_for(
-            loads(schema), retriever=_nothing_fetched, pattern_options=jsonschema_rs.RegexOptions()
-        )
-    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-        return f"{type(error).__name__}: {error}"[:300]

@@ -15,13 +15,30 @@ from numpy.typing import NDArray
 from penstock.routing.artefact import Artefact
 from penstock.routing.curve import Curve, Floats, Outcomes, apgr, curve, resamples
 from penstock.routing.features import Exchange, features
-from penstock.routing.training import Corpus, Encoder, Places, fit_weights, learned_score
+from penstock.routing.training import (
+    Corpus,
+    Encoder,
+    Places,
+    familiarity,
+    fit_weights,
+    forest_of,
+    grow_trees,
+    learned_score,
+    unknown_share,
+)
 
-PENALTIES = (4.0, 16.0)
+PENALTIES = (3.0, 10.0)
+#: what the trees count beside the linear score
+TREE_SHARES = (0.0, 0.4)
 WEIGHS = (0.5, 0.75, 1.0)
-COST_POWERS = (0.0, 0.5, 1.0)
+COST_POWERS = (0.0, 0.5, 0.75, 1.0)
+#: what a teacher's predictions count beside the labels, and the penalty it is learnt with
+TAUGHT = 0.5
+TEACHER_PENALTY = 8.0
 #: less than this share of the strong model's cost is not called a saving, whatever the interval
 LEAST_SAVING = 0.02
+#: a curve is smoothed over this part of its points on either side
+SMOOTHED = 40
 #: examples below which nothing is learnt
 FEWEST = 100
 
@@ -47,21 +64,49 @@ class Choice:
     """The settings that did best in validation, and what the validated predictions need under them."""
 
     penalty: float
+    tree_share: float
     weigh_strong: float
     cost_power: float
+    need: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Validated:
+    """Of every example, by models that have not seen it: predictions by (penalty, tree share), unknown terms."""
+
+    predictions: dict[tuple[float, float], Floats]
+    unknown: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """An artefact, and what it was chosen by: each example's need as a model that has not seen it predicts it."""
+
+    artefact: Artefact
     need: Floats
 
 
 def calibrate(exchanges: Sequence[Exchange], outcomes: Outcomes, goal: Goal) -> Artefact:
     """Learn from the examples.
 
+    A policy that decides before the cheap model is asked learns from the answers too, where all examples have one: a
+    score that sees them teaches the one that does not. Whether an answer looks wrong says more of its prompt than
+    whether it happened to be right.
+
     Raises:
         ValueError: there are too few of them, or some lack an answer that should be judged.
     """
+    return calibrated(exchanges, outcomes, goal).artefact
+
+
+def calibrated(exchanges: Sequence[Exchange], outcomes: Outcomes, goal: Goal) -> Calibrated:
+    """As `calibrate`, with the validated predictions. Raises as it does."""
     if goal.sees_answer and any(exchange.answer is None for exchange in exchanges):
         raise ValueError("every example needs the cheap model's answer to learn from answers")
     corpus = corpus_of(exchanges, goal.sees_answer)
-    return calibrate_part(corpus, np.arange(len(exchanges)), outcomes, goal)
+    answered = not goal.sees_answer and all(exchange.answer is not None for exchange in exchanges)
+    teacher = corpus_of(exchanges, sees_answer=True) if answered else None
+    return _calibrated_part(corpus, np.arange(len(exchanges)), outcomes, goal, teacher)
 
 
 def corpus_of(exchanges: Sequence[Exchange], sees_answer: bool) -> Corpus:
@@ -70,26 +115,40 @@ def corpus_of(exchanges: Sequence[Exchange], sees_answer: bool) -> Corpus:
     return Corpus.of([features(exchange) for exchange in plain])
 
 
-def calibrate_part(corpus: Corpus, part: Places, outcomes: Outcomes, goal: Goal) -> Artefact:
-    """As `calibrate`, from some examples of a corpus; `outcomes` are theirs."""
+def calibrate_part(
+    corpus: Corpus, part: Places, outcomes: Outcomes, goal: Goal, teacher: Corpus | None = None
+) -> Artefact:
+    """As `calibrate`, from some examples of a corpus; `outcomes` are theirs, `teacher` has the same with answers."""
+    return _calibrated_part(corpus, part, outcomes, goal, teacher).artefact
+
+
+def _calibrated_part(
+    corpus: Corpus, part: Places, outcomes: Outcomes, goal: Goal, teacher: Corpus | None
+) -> Calibrated:
     if len(part) < FEWEST:
         raise ValueError(f"{len(part)} labelled examples are too few to learn from: at least {FEWEST}")
     targets = _targets(outcomes)
-    choice = _choose(_cross_fit(corpus, part, targets, goal), outcomes)
+    taught = targets if teacher is None else _taught(teacher, part, targets, goal)
+    validated = _cross_fit(corpus, part, taught, goal)
+    choice = _choose(validated.predictions, outcomes, goal)
     encoder = Encoder.fit(corpus, part)
-    weights = fit_weights(encoder.rows(corpus, part), targets, choice.penalty)
+    weights = fit_weights(encoder.rows(corpus, part), taught, choice.penalty)
+    share = choice.tree_share
+    forest = forest_of(corpus, grow_trees(corpus, part, taught), share) if share else None
     drawn = curve(choice.need, outcomes)
     threshold = _threshold(drawn, choice.need, goal)
     report = _report(choice, outcomes, drawn, threshold, goal)
-    return Artefact(
+    artefact = Artefact(
         target=goal.target,
         threshold=threshold if report["saves"] else None,
         weigh_strong=choice.weigh_strong,
         cost_power=choice.cost_power,
-        score=learned_score(corpus, encoder, weights, goal.sees_answer),
+        score=learned_score(corpus, encoder, weights, goal.sees_answer, forest),
         report=report,
         always=report["always"],
+        familiar=familiarity(corpus, part, validated.unknown),
     )
+    return Calibrated(artefact, choice.need)
 
 
 def need(predictions: Floats, weigh_strong: float, cost_power: float) -> Floats:
@@ -106,41 +165,82 @@ def _targets(outcomes: Outcomes) -> Floats:
     return np.column_stack([1 - outcomes.cheap, 1 - outcomes.strong, np.log(np.maximum(extra, least))])
 
 
-def _cross_fit(corpus: Corpus, part: Places, targets: Floats, goal: Goal) -> dict[float, Floats]:
-    """Predictions of every example, by penalty, each by a model that has not seen it."""
+def _taught(teacher: Corpus, part: Places, targets: Floats, goal: Goal) -> Floats:
+    """The targets, drawn to what a score that sees the answers predicts of examples it has not seen.
+
+    Once for all folds of validation, which is cheaper by far: through its teacher a fold knows a little of the others.
+    """
+    soft = np.zeros_like(targets)
+    fold = np.random.default_rng(goal.seed + 1).permutation(len(part)) % goal.folds
+    for number in range(goal.folds):
+        learn, judge = fold != number, fold == number
+        encoder = Encoder.fit(teacher, part[learn])
+        weights = fit_weights(encoder.rows(teacher, part[learn]), targets[learn], TEACHER_PENALTY)
+        soft[judge] = weights.predict(encoder.rows(teacher, part[judge]))
+    soft[:, :2] = np.clip(soft[:, :2], 0.0, 1.0)
+    return (1 - TAUGHT) * targets + TAUGHT * soft
+
+
+def _cross_fit(corpus: Corpus, part: Places, targets: Floats, goal: Goal) -> _Validated:
+    """Predictions of every example, by settings, each by a model that has not seen it."""
     fold = np.random.default_rng(goal.seed).permutation(len(part)) % goal.folds
-    predicted = {penalty: np.zeros_like(targets) for penalty in PENALTIES}
+    predicted = {(penalty, share): np.zeros_like(targets) for penalty in PENALTIES for share in TREE_SHARES}
+    unknown = np.zeros(len(part))
     for number in range(goal.folds):
         learn, judge = fold != number, fold == number
         encoder = Encoder.fit(corpus, part[learn])
         rows, others = encoder.rows(corpus, part[learn]), encoder.rows(corpus, part[judge])
-        for penalty, into in predicted.items():
-            into[judge] = fit_weights(rows, targets[learn], penalty).predict(others)
-    return predicted
+        grown = grow_trees(corpus, part[learn], targets[learn])
+        trees = np.column_stack([model.predict(corpus.numbers[part[judge]]) for model in grown])
+        for penalty in PENALTIES:
+            linear = fit_weights(rows, targets[learn], penalty).predict(others)
+            for share in TREE_SHARES:
+                predicted[penalty, share][judge] = (1 - share) * linear + share * trees
+        unknown[judge] = unknown_share(corpus, encoder, part[judge])
+    return _Validated(predicted, unknown)
 
 
-def _choose(validated: dict[float, Floats], outcomes: Outcomes) -> Choice:
-    """The settings with the greatest share of the gap recovered per cost."""
+def _choose(validated: dict[tuple[float, float], Floats], outcomes: Outcomes, goal: Goal) -> Choice:
+    """The settings that recover most of the gap per cost, over the whole curve and about the target alike."""
     choices = [
-        Choice(penalty, weigh, power, need(predictions, weigh, power))
-        for penalty, predictions in validated.items()
+        Choice(penalty, share, weigh, power, need(predictions, weigh, power))
+        for (penalty, share), predictions in validated.items()
         for weigh in WEIGHS
         for power in COST_POWERS
     ]
     if outcomes.strong.sum() <= outcomes.cheap.sum():
         return choices[0]
-    return max(choices, key=lambda choice: apgr(choice.need, outcomes, by_cost=True))
+    return max(choices, key=lambda choice: _worth(choice.need, outcomes, goal))
+
+
+def _worth(needs: Floats, outcomes: Outcomes, goal: Goal) -> float:
+    drawn = curve(needs, outcomes)
+    about = [drawn.at(goal.target + step)[0] for step in (-0.01, -0.005, 0.0, goal.margin)]
+    return apgr(needs, outcomes, by_cost=True) - float(np.mean(about))
 
 
 def _threshold(drawn: Curve, needs: Floats, goal: Goal) -> float:
-    """The least costly one whose quality in validation is the target and the margin, or the best the curve has."""
-    wanted = min(goal.target + goal.margin, float(drawn.quality.max()))
-    reached = np.flatnonzero(drawn.quality >= wanted - 1e-12)
+    """The least costly one whose quality in validation is the target and the margin, or the best the curve has.
+
+    The curve is smoothed first: the first of many places at which a noisy one touches a quality is a lucky one.
+    """
+    quality = _smooth(drawn.quality)
+    wanted = min(goal.target + goal.margin, float(quality.max()))
+    reached = np.flatnonzero(quality >= wanted - 1e-12)
     escalated = int(reached[np.argmin(drawn.cost[reached])])
     ranked = np.sort(needs)[::-1]
     if escalated == 0:
         return float(ranked[0]) + 1.0
     return float(ranked[escalated - 1])
+
+
+def _smooth(values: Floats) -> Floats:
+    """The mean over the neighbours on both sides, as many on one as on the other: the ends stay as they are."""
+    size = len(values)
+    place = np.arange(size)
+    reach = np.minimum(np.minimum(place, size - 1 - place), size // SMOOTHED)
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    return np.asarray((sums[place + reach + 1] - sums[place - reach]) / (2 * reach + 1), dtype=np.float64)
 
 
 def _report(choice: Choice, outcomes: Outcomes, drawn: Curve, threshold: float, goal: Goal) -> dict[str, Any]:
@@ -176,6 +276,7 @@ def _report(choice: Choice, outcomes: Outcomes, drawn: Curve, threshold: float, 
         "oracle": {"quality": goal.target, "cost": oracle[0]},
         "settings": {
             "penalty": choice.penalty,
+            "tree_share": choice.tree_share,
             "weigh_strong": choice.weigh_strong,
             "cost_power": choice.cost_power,
             "margin": goal.margin,

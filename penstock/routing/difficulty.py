@@ -1,7 +1,8 @@
-"""A learned score of a request, or of a request and its cheap answer: linear, kept as JSON, computed in plain Python.
+"""A learned score of a request, or of a request and its cheap answer: kept as JSON, computed in plain Python.
 
 It predicts, from labels of past work, the chance that the cheap model is wrong, that the strong model is wrong too, and
-what asking the strong one would cost. `penstock.routing.training` learns it; scoring needs no library (ADR 0023).
+what asking the strong one would cost: linear in words, numbers and marks (ADR 0023), and trees over the numbers beside
+that where validation found them better (ADR 0030). `penstock.routing.training` learns it; scoring needs no library.
 """
 
 import math
@@ -12,6 +13,7 @@ from typing import Any
 
 from penstock.errors import ConfigError
 from penstock.routing.features import Exchange, Features, features
+from penstock.routing.trees import Forest
 
 #: what is predicted, in the order of all weights; the last is the natural logarithm of US dollars
 OUTPUTS = ("cheap_wrong", "strong_wrong", "log_cost")
@@ -44,6 +46,7 @@ class LearnedScore:
     numbers: Mapping[str, Weights]
     marks: Mapping[str, Weights]
     intercept: Weights
+    forest: Forest | None = None
 
     def predict(self, exchange: Exchange) -> Prediction:
         """Score one request.
@@ -51,25 +54,39 @@ class LearnedScore:
         Raises:
             ValueError: the score was learnt with the cheap answer, and there is none.
         """
+        return self.weigh(self.look(exchange))
+
+    def look(self, exchange: Exchange) -> Features:
+        """What it sees of a request. Raises as `predict` does."""
         if self.sees_answer and exchange.answer is None:
             raise ValueError("this score was learnt on answers: it needs the cheap model's")
-        return self._weigh(features(exchange if self.sees_answer else Exchange(exchange.prompt)))
+        return features(exchange if self.sees_answer else Exchange(exchange.prompt))
 
-    def _weigh(self, found: Features) -> Prediction:
+    def weigh(self, found: Features) -> Prediction:
+        """Score what was seen."""
+        sums = self._linear(found)
+        if self.forest is not None:
+            share, grown = self.forest.share, self.forest.predict(found.numbers)
+            sums = [(1 - share) * line + share * tree for line, tree in zip(sums, grown, strict=True)]
+        return Prediction(sums[0], sums[1], math.exp(min(sums[2], 50.0)))
+
+    def _linear(self, found: Features) -> list[float]:
         sums = list(self.intercept)
         for block, words in found.words.items():
             known = self.terms.get(block, {})
-            length = 0.0
-            part = [0.0] * len(sums)
+            length = cheap_wrong = strong_wrong = log_cost = 0.0
+            # The outputs are written out, not looped over: most of a score's time is spent here.
             for word, count in Counter(words).items():
                 if (weights := known.get(word)) is None:
                     continue
-                value = weights[0] * (1 + math.log(count))
+                value = weights[0] if count == 1 else weights[0] * (1 + math.log(count))
                 length += value * value
-                for index, weight in enumerate(weights[1:]):
-                    part[index] += value * weight
+                cheap_wrong += value * weights[1]
+                strong_wrong += value * weights[2]
+                log_cost += value * weights[3]
             if length:
                 scale = 1 / math.sqrt(length)
+                part = (cheap_wrong, strong_wrong, log_cost)
                 sums = [total + scale * more for total, more in zip(sums, part, strict=True)]
         for name, value in found.numbers.items():
             if (weights := self.numbers.get(name)) is not None:
@@ -78,10 +95,10 @@ class LearnedScore:
         for mark in found.marks:
             if (weights := self.marks.get(mark)) is not None:
                 sums = [total + MARK_WEIGHT * more for total, more in zip(sums, weights, strict=True)]
-        return Prediction(sums[0], sums[1], math.exp(min(sums[2], 50.0)))
+        return sums
 
     def explain(self, exchange: Exchange, most: int = 5) -> list[tuple[str, float]]:
-        """What moved the chance that the cheap model is wrong, the greatest first: (feature, difference)."""
+        """What moved the linear part of the chance that the cheap model is wrong, the greatest first."""
         found = features(exchange if self.sees_answer else Exchange(exchange.prompt))
         moved: dict[str, float] = {}
         for block, words in found.words.items():
@@ -104,6 +121,7 @@ class LearnedScore:
             "numbers": {name: list(row) for name, row in self.numbers.items()},
             "marks": {name: list(row) for name, row in self.marks.items()},
             "intercept": list(self.intercept),
+            "forest": None if self.forest is None else self.forest.to_json(),
         }
 
     @classmethod
@@ -122,9 +140,17 @@ class LearnedScore:
                 _rows(value["numbers"], 2),
                 _rows(value["marks"], 0),
                 _row(value["intercept"], 0),
+                _forest(value["forest"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConfigError(f"not a learned score: {error!r}") from error
+
+
+def _forest(value: Any) -> Forest | None:
+    forest = None if value is None else Forest.from_json(value)
+    if forest is not None and len(forest.starts) != len(OUTPUTS):
+        raise ValueError(f"expected trees for {len(OUTPUTS)} outputs")
+    return forest
 
 
 def _rows(value: Mapping[str, Any], before: int) -> dict[str, Weights]:

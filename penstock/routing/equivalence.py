@@ -21,6 +21,8 @@ _FRACTION = re.compile(r"([-+−]?)\s*(?:\\[dt]?frac\{\s*(\d+)\s*\}\{\s*(\d+)\s*
 _LETTER = re.compile(r"\(?([A-Za-z])[).:]?")
 _NAMED_LETTER = re.compile(r"(?i:answer|option|choice)\s*(?i:is|:)?\s*\**\(?([A-J])\b")
 _BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}")
+_MARKED_LINE = re.compile(r"(?m)^####(.+)$")
+_FIELD = re.compile(r'"(?:final[ _])?answer"\s*:\s*', re.IGNORECASE)
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
 
@@ -35,17 +37,35 @@ def text(answer: str) -> Hashable | None:
     return " ".join(_ARTICLES.sub(" ", words).split()) or None
 
 
+def final_answer(answer: str) -> str | None:
+    r"""What an answer marks as its result; None where nothing is marked.
+
+    A JSON field `answer`, also where the JSON around it is broken or stands after other text, `\boxed{…}`, or a line
+    that begins with `####`; the last of its kind, in this order.
+    """
+    for found in reversed(list(_FIELD.finditer(answer))):
+        try:
+            value, _ = json.JSONDecoder().raw_decode(answer, found.end())
+        except (ValueError, RecursionError):
+            return re.split(r"[,}\n]", answer[found.end() :], maxsplit=1)[0].strip().strip('"')
+        return value if isinstance(value, str) else json.dumps(value)
+    marked = _BOXED.findall(answer) or _MARKED_LINE.findall(answer)
+    return marked[-1].strip() if marked else None
+
+
 def numeric(answer: str) -> Hashable | None:
-    r"""The last number, as an exact fraction: `$1,234.50` and `\frac{2469}{2}` are one. A per cent is 1/100."""
-    boxed = _BOXED.findall(answer)
-    source = boxed[-1] if boxed else answer
-    fractions = [found for found in _FRACTION.finditer(source) if int(found.group(3) or found.group(5))]
-    numbers = list(_NUMBER.finditer(source))
-    if fractions and (not numbers or numbers[-1].start() <= fractions[-1].end()):
-        sign, *parts = fractions[-1].groups()
-        top, bottom = [int(part) for part in parts if part is not None]
-        return Fraction(-top if sign in {"-", "−"} else top, bottom)
-    return _fraction(numbers[-1].group()) if numbers else None
+    r"""The number, as an exact fraction: `$1,234.50` and `\frac{2469}{2}` are one. A per cent is 1/100.
+
+    All numbers of a marked result (`2\sqrt{3}` is not `5\sqrt{3}`), and its words where it has none; the last number of
+    an answer that marks nothing.
+    """
+    marked = final_answer(answer)
+    found = _numbers(answer if marked is None else marked)
+    if marked is None:
+        return found[-1] if found else None
+    if not found:
+        return text(marked)
+    return found[0] if len(found) == 1 else tuple(found)
 
 
 def choice(answer: str) -> Hashable | None:
@@ -53,7 +73,8 @@ def choice(answer: str) -> Hashable | None:
     whole = _LETTER.fullmatch(answer.strip())
     if whole:
         return whole.group(1).upper()
-    named = _BOXED.findall(answer) or _NAMED_LETTER.findall(answer)
+    marked = final_answer(answer)
+    named = _NAMED_LETTER.findall(answer) if marked is None else [marked]
     if not named:
         return None
     last = _LETTER.fullmatch(named[-1].strip())
@@ -69,10 +90,14 @@ def json_value(answer: str) -> Hashable | None:
 
 
 def literal(answer: str) -> Hashable | None:
-    """A Python literal, whatever its quotes and the order of its keys; what is none is taken for an unquoted string."""
-    plain = _unfenced(answer)
+    """A Python literal, whatever its quotes and the order of its keys; what is none is taken for an unquoted string.
+
+    The marked result where there is one; that may be the empty string, with or without quotes.
+    """
+    marked = final_answer(answer)
+    plain = _unfenced(answer if marked is None else marked)
     if not plain:
-        return None
+        return None if marked is None else ""
     try:
         value = ast.literal_eval(plain)
         return _frozen(value) if isinstance(value, list | tuple | dict | set) else str(value)
@@ -105,6 +130,24 @@ def by_embedding(first: Sequence[float], second: Sequence[float], least: float =
     """
     product = math.sqrt(sum(x * x for x in first)) * math.sqrt(sum(y * y for y in second))
     return product > 0 and sum(x * y for x, y in zip(first, second, strict=True)) / product >= least
+
+
+def _numbers(source: str) -> list[Fraction]:
+    """All numbers and fractions of a text, in order."""
+    fractions = [found for found in _FRACTION.finditer(source) if int(found.group(3) or found.group(5))]
+    inside = [found.span() for found in fractions]
+    numbers = [(found.start(), _ratio(found)) for found in fractions]
+    for found in _NUMBER.finditer(source):
+        if not any(start < found.end() and found.start() < end for start, end in inside):
+            value = _fraction(found.group())
+            numbers += [] if value is None else [(found.start(), value)]
+    return [value for _, value in sorted(numbers)]
+
+
+def _ratio(found: re.Match[str]) -> Fraction:
+    sign, *parts = found.groups()
+    top, bottom = [int(part) for part in parts if part is not None]
+    return Fraction(-top if sign in {"-", "−"} else top, bottom)
 
 
 def _fraction(written: str) -> Fraction | None:

@@ -1,4 +1,4 @@
-"""Learns a score from labelled work: ridge regression on weighed words, numbers and marks, by scikit-learn.
+"""Learns a score from labelled work, by scikit-learn: ridge regression on weighed words, numbers and marks, and trees.
 
 Only calibration imports this module; a worker that scores needs none of it. scikit-learn comes with the extra
 `penstock[calibrate]`.
@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
+from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.linear_model import Ridge
 
 from penstock.routing.difficulty import MARK_WEIGHT, NUMBER_WEIGHT, OUTPUTS, LearnedScore, Weights
-from penstock.routing.features import Features
+from penstock.routing.familiarity import USUAL, Familiarity
+from penstock.routing.features import Exchange, Features, features
+from penstock.routing.trees import LEAF, Forest, Tree
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -25,6 +28,8 @@ MOST_TERMS = 20_000
 #: decimal places kept of a weight
 _PLACES = 6
 _TOLERANCE = 1e-3
+#: trees of an output. Few and shallow: they are for the shape of single numbers and pairs of them, and cost 0.1 ms
+_TREES = {"n_estimators": 80, "max_depth": 3, "learning_rate": 0.06, "min_samples_leaf": 20, "subsample": 0.5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,55 @@ def fit_weights(rows: Any, targets: Floats, penalty: float) -> Ridge:
     return Ridge(alpha=penalty, solver="sparse_cg", tol=_TOLERANCE).fit(rows, targets)
 
 
-def learned_score(corpus: Corpus, encoder: Encoder, weights: Ridge, sees_answer: bool) -> LearnedScore:
+def grow_trees(corpus: Corpus, learn: Places, targets: Floats) -> list[GradientBoostingRegressor]:
+    """Boosted trees on the plain numbers, for each column of `targets`."""
+    rows = corpus.numbers[learn]
+    return [
+        GradientBoostingRegressor(**_TREES, max_features=0.5, random_state=0).fit(rows, column) for column in targets.T
+    ]
+
+
+def forest_of(corpus: Corpus, grown: Sequence[GradientBoostingRegressor], share: float) -> Forest:
+    """What serving needs of them."""
+    trees = tuple(tuple(_tree(row[0].tree_, model.learning_rate) for row in model.estimators_) for model in grown)
+    starts = tuple(float(np.ravel(model.init_.constant_)[0]) for model in grown)
+    return Forest(share, tuple(corpus.number_names), starts, trees)
+
+
+def _tree(tree: Any, rate: float) -> Tree:
+    """Its nodes; scikit-learn puts both ways of a node behind it, as serving wants them."""
+    nodes = zip(tree.feature, tree.threshold, tree.children_left, tree.children_right, tree.value.ravel(), strict=True)
+    return tuple(
+        (LEAF, round(rate * float(value), _PLACES), 0, 0)
+        if left < 0
+        else (int(number), float(bound), int(left), int(right))
+        for number, bound, left, right, value in nodes
+    )
+
+
+def unknown_share(corpus: Corpus, encoder: Encoder, chosen: Places) -> Floats:
+    """The share of each chosen prompt's terms that an encoder does not know."""
+    counts = corpus.counts["prompt"][1][chosen]
+    total = np.asarray(counts.sum(axis=1)).ravel()
+    known = np.asarray(counts[:, encoder.kept["prompt"]].sum(axis=1)).ravel()
+    return np.asarray(1 - known / np.maximum(total, 1), dtype=np.float64)
+
+
+def familiarity(corpus: Corpus, learn: Places, unknown: Floats) -> Familiarity:
+    """What these prompts are like; `unknown` are their shares of unknown terms, by encoders that did not see them."""
+    of_prompt = features(Exchange("")).numbers.keys()
+    rows = corpus.numbers[learn]
+    spans = {
+        name: (float(rows[:, place].min()), float(rows[:, place].max()))
+        for place, name in enumerate(corpus.number_names)
+        if name in of_prompt
+    }
+    return Familiarity(spans, float(np.quantile(unknown, USUAL)))
+
+
+def learned_score(
+    corpus: Corpus, encoder: Encoder, weights: Ridge, sees_answer: bool, forest: Forest | None = None
+) -> LearnedScore:
     """What serving needs of them, rounded."""
     columns = np.round(np.asarray(weights.coef_).reshape(len(OUTPUTS), -1).T, _PLACES).tolist()
     left = iter(columns)
@@ -99,7 +152,8 @@ def learned_score(corpus: Corpus, encoder: Encoder, weights: Ridge, sees_answer:
     scales = zip(corpus.number_names, encoder.mean.tolist(), encoder.deviation.tolist(), strict=True)
     numbers = {name: (mean, deviation, *next(left)) for name, mean, deviation in scales}
     marks = {mark: tuple(next(left)) for mark in corpus.marks[0]}
-    return LearnedScore(sees_answer, terms, numbers, marks, tuple(map(float, np.ravel(weights.intercept_))))
+    intercept = tuple(map(float, np.ravel(weights.intercept_)))
+    return LearnedScore(sees_answer, terms, numbers, marks, intercept, forest)
 
 
 def _counted(rows: list[list[str]]) -> tuple[list[str], Any]:

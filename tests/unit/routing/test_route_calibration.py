@@ -122,7 +122,7 @@ def test_an_artefact_survives_json() -> None:
 @pytest.mark.parametrize(
     "broken",
     [
-        {"format": 2},
+        {"format": 1},
         {"threshold": "high"},
         {"cost_power": float("nan")},
         {"score": {}},

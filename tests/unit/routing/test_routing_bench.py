@@ -9,12 +9,13 @@ import numpy as np
 import orjson
 import pytest
 
-from load import recorded, routing_bench, routing_pairs
+from load import recorded, routing_bench, routing_engine, routing_pairs
 from load.recorded import NoData
 from load.routing_measure import agreement, learned
 from load.routing_pairs import Pair
-from load.routing_report import row
+from load.routing_report import replay_row, row, show_replays
 from penstock.routing.calibration import Goal
+from simulator.recordings import Recordings
 
 
 def _write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
@@ -69,6 +70,41 @@ def test_a_learned_policy_finds_the_hard_word(folder: Path) -> None:
     assert found.figures["as_decided"]["quality"] > 0.93
     assert found.figures["as_decided"]["cost"] < 0.7
     assert orjson.loads(orjson.dumps(row(found)))["pair"] == "zeroeval:small:big"
+
+
+def _job(route: routing_engine.Route, question: int, models: list[str]) -> dict[str, Any]:
+    return {"routing": {"steps": [{"deployment": name} for name in models]}, "cost": route.cost(question)}
+
+
+def test_what_the_engine_is_asked_is_what_was_computed(folder: Path) -> None:
+    task = recorded.load(folder)["zeroeval"]
+    (pair,) = routing_pairs.agreeing(task)
+    (route,) = routing_engine.routes_of({"zeroeval": task}, [pair], 50, 0)
+    assert route.accept == {"agreement": "numeric"}
+    assert len(set(route.questions)) == 50
+    odd = [question for question in route.questions if int(route.task.ids[question][1:]) % 2]
+    assert [question for question in route.questions if len(route.expected(question)) == 3] == odd
+    rows = list(routing_engine._recorded([route]))
+    assert len(Recordings(rows)) == len(rows) == 150, "both cheap models and the strong one, once a question"
+    told = Recordings(rows).find("zeroeval/small", route.task.prompts[odd[0]])
+    assert told is not None
+    assert told.input_tokens == told.output_tokens == 100
+
+
+def test_another_decision_or_another_cost_of_the_engine_is_told(folder: Path) -> None:
+    task = recorded.load(folder)["zeroeval"]
+    (route,) = routing_engine.routes_of({"zeroeval": task}, routing_pairs.agreeing(task), 20, 0)
+    same = {f"route0-{question}": _job(route, question, route.expected(question)) for question in route.questions}
+    names = {name: name for name in (*route.pair.cheap, route.pair.strong)}
+    (found,) = routing_engine._compared([route], same, names)
+    assert (found.questions, found.differences, found.cost) == (20, [], pytest.approx(found.cost_computed))
+    assert replay_row(found)["equal"]
+    first, second = route.questions[:2]
+    same[f"route0-{first}"]["cost"] *= 1.001
+    same[f"route0-{second}"] = _job(route, second, ["small"])
+    (found,) = routing_engine._compared([route], same, names)
+    assert ["paid" in found.differences[0], "asked ['small']" in found.differences[1]] == [True, True]
+    show_replays([found])
 
 
 @pytest.mark.parametrize(
