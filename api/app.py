@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 
 from api import errors, models
-from api.admin import breakers, cache, health, keys, metrics, savings, tenants
+from api.admin import breakers, cache, health, keys, learnt, metrics, savings, tenants
 from api.admin import routes as admin
 from api.anthropic import batches as message_batches
 from api.anthropic import messages
@@ -39,9 +39,9 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (
         chat.router, completions.router, embeddings.router, responses.router, files.router, uploads.router,
         batches.router, batch_results.router, message_batches.router, messages.router, models.router, jobs.router,
-        rehearsals.router, own_cache.router, cache.router, keys.router, tenants.router, admin.router, breakers.router,
-        savings.router, metrics.router, endpoints.router, deliveries.router, callbacks.router, health.router,
-        schema.router,
+        rehearsals.router, own_cache.router, cache.router, keys.router, tenants.router, admin.router, learnt.router,
+        breakers.router, savings.router, metrics.router, endpoints.router, deliveries.router, callbacks.router,
+        health.router, schema.router,
     ):  # fmt: skip
         app.include_router(router)
     errors.add_handlers(app)

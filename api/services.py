@@ -15,6 +15,7 @@ from penstock.limits.quota import Quota
 from penstock.limits.truth import SpentBy
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis, connect
+from penstock.routing.learnt import LearntPolicies
 from penstock.routing.router import Router
 from penstock.routing.speeds import Speeds
 from penstock.settings import Settings
@@ -45,6 +46,7 @@ class Services:
     quota: Quota
     breakers: Breakers
     webhooks: ManagedWebhooks
+    learnt: LearntPolicies
 
 
 async def _ensure_tenants(database: Database, tiers: dict[str, str]) -> None:
@@ -68,11 +70,14 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     reader = StreamReader(connect(settings.redis_url, size=4))
     doorbell = Doorbell(broker.make_app(settings.broker_url, list(config.providers)))
     deployments = Deployments(config)
-    router = Router(config, deployments, Speeds(redis))
+    learnt = LearntPolicies.stored(config.routes, database)
+    router = Router(config, deployments, Speeds(redis), learnt)
     quota = Quota(redis, SpentBy(database, deployments.upstreams()))
     listening = tasks.essential(reader.run())
     tiers = {DEFAULT_TENANT: "unlimited", **{key.tenant: key.tier for key in config.keys}}
     await _ensure_tenants(database, tiers)
+    await learnt.start()
+    looking = tasks.essential(learnt.run())
     try:
         yield Services(
             settings=settings,
@@ -86,9 +91,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             quota=quota,
             breakers=Breakers(redis, quota, config),
             webhooks=ManagedWebhooks(database, config.webhooks, SecretKeys(settings.secret_keys)),
+            learnt=learnt,
         )
     finally:
-        await tasks.end(listening)
+        await tasks.end(listening, looking)
         await reader.close()
         await quota.close()
         await redis.aclose()

@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import caches, calibrate, keys, roles, routing, savings, up, user
+from cli import caches, calibrate, calibrate_route, keys, roles, routing, savings, up, user
 from cli.demo.run import demo
 from penstock.startup import run_role
 
@@ -20,6 +20,7 @@ for role in (roles.api, roles.worker, roles.dispatcher, roles.flower, roles.migr
 for command in (user.submit, user.watch, user.results, user.cancel, routing.route):
     app.command()(command)
 app.add_typer(keys.app, name="keys")
+app.command()(calibrate_route.calibrate)
 app.command()(caches.invalidate_cache)
 app.command()(savings.savings)
 app.command()(calibrate.calibrate_cache)

@@ -124,18 +124,23 @@ def reached(url: str | None, key: str | None, *, admin: bool = False) -> Iterato
         raise typer.Exit(1) from None
 
 
-def _follow(penstock: "PenstockClient", batch_id: str) -> None:
-    console = Console(stderr=True)
+def until_ended(penstock: "PenstockClient", batch_id: str) -> dict[str, Any]:
+    """The batch when it has ended, with a progress bar until then."""
     batch = penstock.get(_path(batch_id))
-    with BatchProgress(console) as progress:
+    with BatchProgress(Console(stderr=True)) as progress:
         progress.update(batch)
         while batch["status"] not in TERMINAL:
             time.sleep(_POLL_SECONDS)
             batch = _look(penstock, batch_id)
             progress.update(batch)
+    return batch
+
+
+def _follow(penstock: "PenstockClient", batch_id: str) -> None:
+    batch = until_ended(penstock, batch_id)
     if batch["status"] == "failed":
         for error in ((batch["errors"] or {}).get("data") or [])[:_ERRORS_SHOWN]:
-            console.print(f"  {_error_line(error)}", markup=False, highlight=False)
+            Console(stderr=True).print(f"  {_error_line(error)}", markup=False, highlight=False)
         raise InvalidRequest(f"{batch_id} was refused: {_first_error(batch)}")
     if batch["status"] != "completed":
         raise Conflict(f"{batch_id} is {batch['status']}; what was answered can be had with `penstock results`")

@@ -139,7 +139,7 @@ def _levels(stream: Stream, chosen: Calibration, orders: dict[str, list[int]]) -
 
 
 def _curve(stream: Stream, order: list[int]) -> list[dict[str, float]]:
-    return [asdict(stream.replay(round(float(at), 3), order)) for at in np.arange(0.7, 1.32, 0.02)]
+    return [asdict(stream.replay(round(float(at), 3), order)) for at in np.arange(0.8, 1.34, 0.03)]
 
 
 def _at(curve: list[dict[str, float]], share: float) -> dict[str, float]:

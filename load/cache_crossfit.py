@@ -22,7 +22,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from load import report
+from load import hits_plot, report
 from load.cache_bench import FILE, ROOT
 from load.labelled import embed, model_folder, read
 from penstock.cache import calibration
@@ -31,7 +31,7 @@ from penstock.cache.minilm import Floats, SentenceEncoder
 from penstock.cache.replay import Stream
 
 FOLDS = 4
-STEPS = 300
+STEPS = 200
 #: of the file: how much of it is streamed, and in how many orders
 SHARES = (0.25, 0.5, 1.0)
 ORDERS = 3
@@ -55,7 +55,9 @@ def main() -> None:
     _print(options.by, rows)
     if options.write:
         about = {"file": FILE, "questions": len(texts), "by": options.by, "folds": FOLDS, "steps": options.steps}
-        print(report.write(f"semantic-cache-unseen-{options.by}", [about | {"rows": rows}]))
+        picture = ROOT / f"docs/semantic-cache-unseen-{options.by}.svg"
+        picture.write_text(hits_plot.draw(curves(rows)), "utf-8")
+        print(report.write(f"semantic-cache-unseen-{options.by}", [about | {"rows": rows}]), picture)
 
 
 def _options() -> argparse.Namespace:
@@ -105,6 +107,14 @@ def _replayed(stream: Stream, level: str, threshold: float, asked: int, count: i
         "wrong": float(np.mean([one.wrong for one in seen])),
         "most_wrong": max(one.wrong for one in seen),
     }
+
+
+def curves(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, float]]]:
+    """The rows of each length of stream, from the highest threshold down."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for row in sorted(rows, key=lambda row: (-row["questions"], -row["threshold"])):
+        found.setdefault(f"{row['questions']} questions", []).append(row)
+    return found
 
 
 def _print(by: str, rows: list[dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ service is for.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
@@ -24,18 +24,18 @@ from penstock.completion import (
     CompletionResult,
     EmbeddingRequest,
     EmbeddingResult,
-    PartDelta,
-    PartStarted,
 )
 from penstock.completion.encoding import dumps
 from penstock.configuration import Config
 from penstock.dialects import openai_chat, openai_embeddings
 from penstock.errors import AUTO, InvalidRequest, ProviderStreamBroken
+from penstock.execution.accept import Escalation, escalations
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Answer, Asked, Caller, Emit, Interrupted, NextDeployment, Order
+from penstock.execution.climb import Tried, climb
 from penstock.execution.guarded import guarded
 from penstock.execution.record import HITS, CallRecord
-from penstock.execution.response import CompletionResponse, EmbeddingResponse
+from penstock.execution.response import CompletionResponse, CompletionStream, EmbeddingResponse, StreamEvent
 from penstock.guard.findings import Finding
 from penstock.guard.pipeline import Guard, Screened
 from penstock.ids import new_id
@@ -44,6 +44,7 @@ from penstock.limits.quota import Quota
 from penstock.providers.deployments import Deployment, Deployments
 from penstock.providers.registry import make_providers
 from penstock.redis import Redis, connect
+from penstock.routing.learnt import LearntPolicies
 from penstock.routing.router import Router, explained
 from penstock.routing.speeds import Speeds
 from penstock.rules import prices
@@ -59,55 +60,12 @@ __all__ = ["CompletionResponse", "CompletionStream", "EmbeddingResponse", "LLMGa
 DEFAULT_TENANT = "default"
 
 
-class CompletionStream:
-    """An answer as it is made: iterate over its parts and deltas once, then ask for the `response`.
-
-    Leaving it early, with `aclose`, closes the call.
-    """
-
-    def __init__(self, work: "asyncio.Task[CompletionResponse]", events: "asyncio.Queue[_Event]") -> None:
-        self._work = work
-        self._events = events
-
-    async def __aiter__(self) -> AsyncIterator[PartStarted | PartDelta]:
-        """The events of the answer.
-
-        Raises:
-            PenstockError: it failed.
-        """
-        while True:
-            event = await self._events.get()
-            if event is None:
-                break
-            yield event
-        await self._work
-
-    async def text(self) -> AsyncIterator[str]:
-        """The text of the first choice alone, as it grows. Raises as iterating does."""
-        shown: set[int] = set()
-        async for event in self:
-            if isinstance(event, PartStarted):
-                if event.kind == "text" and event.choice == 0:
-                    shown.add(event.part)
-            elif event.part in shown:
-                yield event.text
-
-    async def response(self) -> CompletionResponse:
-        """The whole answer, when it is there. Raises as iterating does."""
-        return await self._work
-
-    async def aclose(self) -> None:
-        """Close the call, if it still runs."""
-        self._work.cancel()
-        await asyncio.wait([self._work])
-
-
-_Event = PartStarted | PartDelta | None
-
-
 @dataclass(slots=True)
 class _Running(Generic[Asked]):
-    """A request on its way over its deployments; `prompt` is the field that holds its prompt."""
+    """A request on its way over its deployments; `prompt` is the field that holds its prompt.
+
+    `escalation` is the escalating route that it is on, `stages` are the models of that one's steps.
+    """
 
     request: Asked
     prompt: str
@@ -116,6 +74,8 @@ class _Running(Generic[Asked]):
     left: list[str]
     fallback_on: frozenset[str]
     routing: dict[str, Any] | None
+    escalation: str | None = None
+    stages: Sequence[str] = ()
     attempts: list[Attempt] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     cached: str | None = None
@@ -134,12 +94,19 @@ class LLMGateway:
         config: the configuration, or what a `penstock.yaml` would hold.
         redis_url: a Redis that several processes share for their limits and breakers; without one they are this
             process's own.
+        learnt: learnt policies by route, as `penstock calibrate --out` writes them.
 
     Raises:
-        ConfigError: the configuration cannot be used.
+        ConfigError: the configuration, or a learnt policy, cannot be used.
     """
 
-    def __init__(self, config: Config | Mapping[str, Any], *, redis_url: str | None = None) -> None:
+    def __init__(
+        self,
+        config: Config | Mapping[str, Any],
+        *,
+        redis_url: str | None = None,
+        learnt: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self._config = config if isinstance(config, Config) else parse_config(dict(config), "configuration")
         self._deployments = Deployments(self._config)
         self._redis: Redis | None = connect(redis_url) if redis_url is not None else None
@@ -148,19 +115,27 @@ class LLMGateway:
         limits = {name: DeploymentLimits.of(self._config, name) for name in self._config.models}
         policies = {True: self._config.retries.interactive, False: self._config.retries.bulk}
         self._speeds = Speeds(self._redis)
-        self._router = Router(self._config, self._deployments, self._speeds)
+        policies_learnt = LearntPolicies.given(self._config.routes, learnt or {})
+        self._escalations = escalations(self._config, policies_learnt)
+        self._router = Router(self._config, self._deployments, self._speeds, policies_learnt)
         self._caller = Caller(self._providers, limits, self._quota, Calibration(), policies, self._speeds)
         self._answers = CachedCaller(self._caller, self._caller, None, self._config.cache, _uncounted)
         self._guard = Guard(self._config.guard)
 
     @classmethod
-    def from_file(cls, path: str | Path, *, redis_url: str | None = None) -> Self:
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        redis_url: str | None = None,
+        learnt: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Self:
         """A gateway over a configuration file.
 
         Raises:
             ConfigError: the file is missing or wrong; the message names its key.
         """
-        return cls(load_config(Path(path)), redis_url=redis_url)
+        return cls(load_config(Path(path)), redis_url=redis_url, learnt=learnt)
 
     async def __aenter__(self) -> Self:
         return self
@@ -232,7 +207,7 @@ class LLMGateway:
         running = await self._plan(openai_chat.parse(body), body, "messages", wish)
         if not stream:
             return await self._complete(running, None)
-        events: asyncio.Queue[_Event] = asyncio.Queue()
+        events: asyncio.Queue[StreamEvent] = asyncio.Queue()
         work = asyncio.create_task(self._complete(running, events.put_nowait))
         work.add_done_callback(lambda _: events.put_nowait(None))
         return CompletionStream(work, events)
@@ -275,9 +250,12 @@ class LLMGateway:
     async def _plan(self, request: Asked, body: Mapping[str, Any], prompt: str, wish: Wish) -> _Running[Asked]:
         await self._speeds.flush()
         routed = await self._router.route(request, DEFAULT_TENANT, prompt=prompt)
-        told = explained(routed.decision) if routed.decision is not None else None
+        decision = routed.decision or {}
+        told = explained(decision) if decision else None
         reasons = self._deployments.fallback_on(request.model)
-        return _Running(request, prompt, wish, len(dumps(body)), list(routed.order), reasons, told)
+        stages = [stage[0] for stage in decision.get("stages", ())]
+        order, escalation = list(routed.order), decision.get("escalation")
+        return _Running(request, prompt, wish, len(dumps(body)), order, reasons, told, escalation, stages)
 
     def _auto(self) -> str:
         names = [deployment.name for deployment in self._deployments]
@@ -289,6 +267,32 @@ class LLMGateway:
         return names[0]
 
     async def _complete(self, running: _Running[CompletionRequest], emit: Emit | None) -> CompletionResponse:
+        if running.escalation is None:
+            return await self._answer(running, emit)
+        return await self._climb(self._escalations[running.escalation], running, emit)
+
+    async def _climb(
+        self, escalation: Escalation, running: _Running[CompletionRequest], emit: Emit | None
+    ) -> CompletionResponse:
+        """The first answer of a route that is trusted; attempts and cost are of all that were asked."""
+
+        async def attempt(deployment: str, request: CompletionRequest, emit: Emit | None) -> Tried:
+            one = replace(running, request=request, left=[deployment], attempts=[], findings=[])
+            try:
+                return Tried((await self._answer(one, emit)).result, tuple(one.attempts))
+            finally:
+                running.attempts += one.attempts
+                running.findings += one.findings
+                running.cached = one.cached
+
+        found = await climb(escalation, running.request, running.stages, running.fallback_on, attempt, emit)
+        attempts, findings = tuple(running.attempts), tuple(running.findings)
+        routing = {**found.routing, **(running.routing or {})}
+        return CompletionResponse(
+            found.deployment, found.result, running.cost, attempts, findings, running.cached, routing
+        )
+
+    async def _answer(self, running: _Running[CompletionRequest], emit: Emit | None) -> CompletionResponse:
         screened = await self._screen(running)
 
         async def ask(order: Order[CompletionRequest], record: CallRecord) -> CompletionResult:

@@ -7,7 +7,7 @@ import structlog
 
 from penstock.broker import Doorbell
 from penstock.errors import Unavailable
-from penstock.execution.pipeline import Hop
+from penstock.execution.work import Hop
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
 from penstock.store import hops, jobs
@@ -64,5 +64,5 @@ class Hops:
             deployment=hop.deployment,
             flow_id=flow_id,
             fallback=hop.fallback,
-            step=hop.step,
+            steps=hop.steps,
         )

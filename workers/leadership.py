@@ -100,6 +100,8 @@ async def serve(settings: Settings) -> None:
         every(5.0, leading, sweeps.purge_batches),
         every(60.0, leading, sweeps.prune_files),
         every(60.0, leading, sweeps.prune_jobs),
+        every(60.0, leading, sweeps.prune_routes),
+        every(5.0, leading, sweeps.compare_shadows),
         every(300.0, leading, sweeps.prune_cache),
         deliverer.run(stop, None),
     ]

@@ -22,7 +22,9 @@ from penstock.store import (
     jobs,
     open_lines,
     retention,
+    route_counts,
     semantic_answers,
+    shadows,
     stops,
     uploads,
     webhook_log,
@@ -33,6 +35,7 @@ from penstock.store.database import Database
 from penstock.submission.doorbells import order_stop
 from penstock.submission.finalize import finalize_batch
 from workers.lost_streams import end_read_streams
+from workers.shadows import compare
 
 #: a worker is dead when this process saw the same heartbeat for so long, on several looks that succeeded
 DEAD_SECONDS = 10.0
@@ -119,6 +122,16 @@ class Maintenance:
         await _all_of("payloads", lambda: retention.prune_jobs(database, ages.payloads, _PRUNE))
         await _all_of("jobs", lambda: retention.forget_jobs(database, ages.records, _PRUNE))
         await _all_of("attempts", lambda: retention.forget_attempts(database, ages.records, _PRUNE))
+
+    async def prune_routes(self) -> None:
+        """Remove what was counted of routes, and their shadow samples, when it is old."""
+        age = self.config.retention.records
+        await _all_of("counts of routes", lambda: route_counts.forget(self.database, age, _PRUNE))
+        await _all_of("shadow samples", lambda: shadows.forget(self.database, age, _PRUNE))
+
+    async def compare_shadows(self) -> None:
+        """Compare what cheap models were trusted with and the strong model's answers."""
+        await compare(self.database)
 
     async def prune_cache(self) -> None:
         """Remove what the semantic cache keeps too long or too much of, and marks that no answer is older than."""

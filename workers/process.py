@@ -32,8 +32,10 @@ from penstock.limits.truth import SpentBy
 from penstock.providers.deployments import Deployments
 from penstock.providers.registry import make_providers
 from penstock.redis import connect
+from penstock.routing.learnt import LearntPolicies
 from penstock.routing.router import Router
 from penstock.routing.speeds import Speeds
+from penstock.routing.watch import RouteWatch
 from penstock.rules.estimates import Calibration
 from penstock.settings import Settings
 from penstock.store.database import POOL_SIZE, Database
@@ -45,6 +47,7 @@ from workers.commit import GroupCommit
 from workers.hops import Hops
 from workers.returns import Returns
 from workers.runtime import Exits, WorkerRuntime
+from workers.shadows import Shadows
 
 #: threads that bring slices; each only waits and claims
 THREADS = {"bulk": 2, "interactive": 8}
@@ -103,6 +106,8 @@ class WorkerProcess:
         caller = Caller(self._providers, limits, self._quota, Calibration(), policies, self._speeds)
         self._guard = Guard(config.guard)
         self._tally = Tally(self._redis)
+        self._learnt = LearntPolicies.stored(config.routes, self._database)
+        self._watch = RouteWatch(self._database, self._learnt)
         self._cache_redis = connect(self.settings.redis_url, size=CONNECTIONS, timeout=None)
         before = await self._before(caller, deployments)
         marks = Marks()
@@ -116,19 +121,28 @@ class WorkerProcess:
             lane=self.lane,
             database=self._database,
             redis=self._redis,
-            pipeline=Pipeline(config, deployments, caller, self._answers, self._guard, self._tally),
-            exits=Exits(commit, returns, Hops(self._database, self._redis, self._doorbell, deployments)),
+            pipeline=Pipeline(
+                config, deployments, caller, self._answers, self._guard, self._tally, self._learnt, self._watch
+            ),
+            exits=Exits(
+                commit,
+                returns,
+                Hops(self._database, self._redis, self._doorbell, deployments),
+                Shadows(self._database, self._redis),
+            ),
             writer=writer,
             permits=config.worker.permits,
             worker_id=self.worker_id,
         )
-        self.ingest = Ingest(self._database, self._redis, Router(config, deployments, self._speeds))
+        self.ingest = Ingest(self._database, self._redis, Router(config, deployments, self._speeds, self._learnt))
         await self.runtime.register(self._heart)
+        await self._learnt.start()
         hearing = orders.listen(self._redis, self.runtime, self._quota)
         beating = self.runtime.beat(self._heart)
         looking = marks.run(self._database)
         keeping = (writer.run(), commit.run(), returns.run(), self._tally.run(), self._speeds.run())
-        for work in (*keeping, hearing, beating, looking):
+        routes = (self._learnt.run(), self._watch.run())
+        for work in (*keeping, *routes, hearing, beating, looking):
             self._background.append(tasks.essential(work))
 
     async def _before(self, caller: Caller, deployments: Deployments) -> Completes:
@@ -154,6 +168,7 @@ class WorkerProcess:
         await self._answers.close()
         await tasks.end(*self._background)
         await self._tally.flush()
+        await self._watch.flush()
         await self._speeds.flush()
         await self._guard.close()
         await self._quota.close()

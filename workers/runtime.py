@@ -19,12 +19,13 @@ from penstock.completion.events import PartDelta, PartStarted
 from penstock.completion.step import RouteStep
 from penstock.errors import StreamLost, Unavailable
 from penstock.execution.call import Deferred, Emit, Interrupted
-from penstock.execution.pipeline import Hop, Pipeline, cancelled, failed
+from penstock.execution.pipeline import Pipeline, cancelled, failed
 from penstock.execution.record import CallRecord
+from penstock.execution.work import Hop
 from penstock.redis import Redis, RedisError
 from penstock.rules.lifecycle import JobState
-from penstock.store import hops as hop_store
 from penstock.store import jobs as job_store
+from penstock.store import steps as step_store
 from penstock.store import workers as worker_store
 from penstock.store.database import Database
 from penstock.store.finish import FinishedJob
@@ -37,6 +38,7 @@ from workers.commit import GroupCommit
 from workers.hops import Hops
 from workers.permits import Permits
 from workers.returns import Returns
+from workers.shadows import Shadows
 
 BEAT_SECONDS = 2.0
 _RETRY_SECONDS = 0.5
@@ -71,11 +73,15 @@ class _Running:
 
 @dataclass(frozen=True, slots=True)
 class Exits:
-    """The ways in which a job leaves a worker: ended, back to the backlog, or on to another deployment."""
+    """The ways in which a job leaves a worker: ended, back to the backlog, or on to another deployment.
+
+    After its end a sample of it may be asked of another model.
+    """
 
     commit: GroupCommit
     returns: Returns
     hops: Hops
+    shadows: Shadows
 
 
 class WorkerRuntime:
@@ -99,6 +105,7 @@ class WorkerRuntime:
         self._redis = redis
         self._pipeline = pipeline
         self._commit, self._returns, self._hops = exits.commit, exits.returns, exits.hops
+        self._shadows = exits.shadows
         self._writer = writer
         self._permits = Permits(permits)
         self._running: dict[UUID, _Running] = {}
@@ -150,7 +157,7 @@ class WorkerRuntime:
         on_their_way = [job.id for job in claimed if job.route_step]
         while on_their_way:
             try:
-                return await hop_store.steps_of(self._database, on_their_way)
+                return await step_store.of_jobs(self._database, on_their_way)
             except Unavailable as error:
                 _log.warning("steps: the database is away, trying again", error=str(error)[:200])
                 await asyncio.sleep(0.5)
@@ -177,8 +184,12 @@ class WorkerRuntime:
             if self._running.get(running.job.id) is running:
                 del self._running[running.job.id]
             self._permits.give(1)
-        if finished is not None and await self._commit.add(finished) and stream:
+        if finished is None or not await self._commit.add(finished):
+            return
+        if stream:
             stream.append(Ended(finished.state))
+        if running.record.sample is not None:
+            await self._shadows.ask(running.job, running.record.sample)
 
     async def _work(self, running: _Running) -> FinishedJob | None:
         """The end of a job; None when it goes on elsewhere or later."""

@@ -8,6 +8,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from api.admin.learnt import HOURS
+from api.admin.route_metrics import of_routes
 from api.admin.savings import by_model
 from api.admin.speeds import SpeedSnapshot
 from api.auth import authenticate_admin
@@ -16,6 +18,7 @@ from penstock.execution import tally
 from penstock.execution.tally import Counted
 from penstock.limits.breakers import STATES, Breaker
 from penstock.limits.buckets import BucketState, DeploymentLimits, TokenBucket
+from penstock.routing.watch import RouteStatus, status, watched
 from penstock.store import backlog, workers
 
 router = APIRouter(tags=["admin"])
@@ -30,7 +33,7 @@ _SAVINGS = (
 
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
-    """Breakers, quotas, unfinished jobs, workers, what the guard found and what caches saved; with the admin key."""
+    """Breakers, quotas, jobs, workers, routes, what the guard found and what caches saved; with the admin key."""
     await authenticate_admin(request)
     services: Services = request.app.state.services
     config = services.settings.config
@@ -41,6 +44,7 @@ async def metrics(request: Request) -> Response:
         await backlog.unfinished(services.database),
         await workers.present(services.database),
         await tally.read(services.redis),
+        [await status(services.database, services.learnt, route, HOURS) for route in watched(config)],
     )
     registry = CollectorRegistry()
     registry.register(snapshot)
@@ -58,12 +62,14 @@ class _Snapshot:
         jobs: dict[tuple[str, str], int],
         present: dict[str, int],
         counted: dict[Counted, float],
+        routes: list[RouteStatus],
     ) -> None:
         self._breakers = breakers
         self._buckets = buckets
         self._jobs = jobs
         self._present = present
         self._counted = counted
+        self._routes = routes
 
     def collect(self) -> Iterator[Metric]:
         """Every metric with its samples."""
@@ -98,6 +104,7 @@ class _Snapshot:
                 found.add_metric(described, amount)
         yield found
         yield from self._cache()
+        yield from of_routes(self._routes)
 
     def _cache(self) -> Iterator[Metric]:
         asked = CounterMetricFamily(

@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from penstock.routing.router import Live
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # the registry keeps its collectors in a dict
 class SpeedSnapshot:
     """One moment of the live statistics, in the form that the client library collects."""
 

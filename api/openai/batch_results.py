@@ -1,4 +1,4 @@
-"""`/v1/batches/{id}/results`: a batch's lines while it runs, in the order they finish. Not the vendor's."""
+"""`/v1/batches/{id}/results` and `/costs`: a batch's lines as they finish, and what each cost. Not the vendor's."""
 
 from collections.abc import AsyncIterator
 
@@ -10,8 +10,10 @@ from api.bodies import query_integer
 from api.openai.batches import find
 from api.services import Services
 from api.watch import HEARTBEAT_SECONDS
+from penstock.completion.encoding import dumps
 from penstock.errors import InvalidRequest, NotFound
-from penstock.store import files
+from penstock.store import attempts, files
+from penstock.store.attempts import LineCost
 from penstock.store.batches import Batch
 from penstock.submission.live_results import finished_lines, follow_lines
 
@@ -19,6 +21,7 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 #: a batch has fewer lines than this
 _MOST = 2**31 - 1
+_COSTS_PAGE = 2000
 
 
 @router.get("/{batch_id}/results")
@@ -40,6 +43,29 @@ async def results(request: Request, batch_id: str) -> Response:
         media_type="application/x-ndjson",
         headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
     )
+
+
+@router.get("/{batch_id}/costs")
+async def costs(request: Request, batch_id: str) -> Response:
+    """Newline-delimited JSON: what the upstream calls of each line that has ended cost, in input order."""
+    principal = await authenticate(request)
+    services: Services = request.app.state.services
+    batch = await find(services, principal.tenant_id, batch_id)
+    await _check_kept(services, batch)
+    return StreamingResponse(_costs(services, batch), media_type="application/x-ndjson")
+
+
+async def _costs(services: Services, batch: Batch) -> AsyncIterator[bytes]:
+    line = 0
+    while rows := await attempts.costs_of_batch(services.database, batch.id, line, _COSTS_PAGE):
+        yield b"".join(_cost(row) for row in rows)
+        line = rows[-1].line
+
+
+def _cost(row: LineCost) -> bytes:
+    cost = float(row.cost) if row.cost is not None else None
+    value = {"custom_id": row.custom_id, "model": row.model, "cost": cost, "calls": row.calls}
+    return dumps(value) + b"\n"
 
 
 async def _following(services: Services, batch: Batch, after: int) -> AsyncIterator[bytes]:

@@ -6,6 +6,7 @@ from api.schema.errors import OF_A_MODEL
 from api.schema.shapes import (
     CACHE_FIELD,
     CACHE_HEADER,
+    CACHE_TAGS_HEADER,
     COUNT,
     EVENTS,
     FILLED,
@@ -150,7 +151,7 @@ OPERATIONS: Operations = {
     ("POST", "/v1/messages"): operation(
         says_cache(streamed(answer(ref("Message")), EVENTS, "With `stream`: the events of the message.")),
         *OF_A_MODEL,
-        parameters=(_VERSION, CACHE_HEADER),
+        parameters=(_VERSION, CACHE_HEADER, CACHE_TAGS_HEADER),
         request=body(ref("MessageRequest"), _ASKED),
     ),
     ("POST", "/v1/messages/count_tokens"): operation(

@@ -204,6 +204,9 @@ OPERATIONS: Operations = {
     ("GET", "/v1/batches"): operation(answer(page(ref("Batch"))), "400", parameters=(limit(20, 100), after("batch"))),
     ("GET", "/v1/batches/{batch_id}"): operation(answer(ref("Batch")), "404", parameters=(_BATCH,)),
     ("POST", "/v1/batches/{batch_id}/cancel"): operation(answer(ref("Batch")), "400", "404", parameters=(_BATCH,)),
+    ("GET", "/v1/batches/{batch_id}/costs"): operation(
+        stream("application/x-ndjson", "What the calls of one line cost, a line each."), "404", parameters=(_BATCH,)
+    ),
     ("GET", "/v1/batches/{batch_id}/results"): operation(
         stream("application/x-ndjson", "One finished line of the batch per line."),
         "400",

@@ -12,7 +12,6 @@ from api.schema.shapes import (
     between,
     body,
     given,
-    header,
     kind,
     maybe,
     operation,
@@ -20,7 +19,6 @@ from api.schema.shapes import (
     said,
     taken,
 )
-from penstock.cache.policy import MOST_TAGS
 
 _TAG: Schema = {**TEXT, "pattern": "^[A-Za-z0-9_.:/-]{1,64}$"}
 _TENANT: Schema = {**TEXT, "pattern": "^[A-Za-z0-9_.-]{1,64}$"}
@@ -30,13 +28,6 @@ _WHAT: dict[str, Schema] = {
     "older_than_seconds": said(between(0, LONGEST_SECONDS), "Only answers at least so old."),
     "all": said(FLAG, "True where nothing else is named: everything is meant."),
 }
-
-#: for the operations that ask a model
-TAGS_HEADER = header(
-    "x-penstock-cache-tags",
-    {**TEXT, "pattern": "^[A-Za-z0-9_.:/-]{1,64}( *, *[A-Za-z0-9_.:/-]{1,64})*$"},
-    f"Up to {MOST_TAGS} tags, separated by commas, by which the cached answer can be invalidated.",
-)
 
 SCHEMAS: dict[str, Schema] = {
     "CacheInvalidation": given(

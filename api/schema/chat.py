@@ -4,6 +4,7 @@ from api.schema.errors import OF_A_MODEL
 from api.schema.shapes import (
     CACHE_FIELD,
     CACHE_HEADER,
+    CACHE_TAGS_HEADER,
     COUNT,
     EVENTS,
     FILLED,
@@ -201,7 +202,7 @@ OPERATIONS: Operations = {
             )
         ),
         *OF_A_MODEL,
-        parameters=(CACHE_HEADER,),
+        parameters=(CACHE_HEADER, CACHE_TAGS_HEADER),
         request=body(ref("ChatCompletionRequest"), {"model": "fast", "messages": _HELLO}),
     ),
     ("POST", "/v1/completions"): operation(
@@ -209,13 +210,13 @@ OPERATIONS: Operations = {
             streamed(answer(ref("Completion")), EVENTS, "With `stream`: chunks of the completion, then `data: [DONE]`.")
         ),
         *OF_A_MODEL,
-        parameters=(CACHE_HEADER,),
+        parameters=(CACHE_HEADER, CACHE_TAGS_HEADER),
         request=body(ref("CompletionRequest"), {"model": "fast", "prompt": "Once upon a time"}),
     ),
     ("POST", "/v1/embeddings"): operation(
         says_cache(answer(ref("EmbeddingList"))),
         *OF_A_MODEL,
-        parameters=(CACHE_HEADER,),
+        parameters=(CACHE_HEADER, CACHE_TAGS_HEADER),
         request=body(ref("EmbeddingRequest"), {"model": "vectors", "input": ["a text", "another"]}),
     ),
 }

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from api.schema import admin, anthropic, batches, cache, chat, errors, jobs, responses, webhooks
+from api.schema import admin, anthropic, batches, cache, chat, errors, jobs, learnt, responses, webhooks
 from api.schema.shapes import Operation
 from api.vendors import speaks_anthropic
 
@@ -17,7 +17,7 @@ Models of many providers behind the interfaces of OpenAI and Anthropic; every ca
 Fields that no schema names are let through to the provider. Errors come in Anthropic's envelope under `/v1/messages`,
 and wherever the header `anthropic-version` is sent; in OpenAI's everywhere else. Any request can end
 with 408 when it comes too slowly, and with 431 when its header is too large."""
-_PARTS = (chat, responses, batches, anthropic, jobs, cache, webhooks, admin)
+_PARTS = (chat, responses, batches, anthropic, jobs, cache, webhooks, admin, learnt)
 _OPENAI, _ANTHROPIC = "OpenAIError", "AnthropicError"
 OPERATIONS = {key: value for part in _PARTS for key, value in part.OPERATIONS.items()}
 

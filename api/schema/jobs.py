@@ -6,6 +6,7 @@ from api.jobs.rehearsals import ENDPOINTS, MAX_REQUESTS
 from api.schema.chat import CHAT_OPTIONS
 from api.schema.shapes import (
     CACHE_HEADER,
+    CACHE_TAGS_HEADER,
     COUNT,
     EVENTS,
     FILLED,
@@ -97,9 +98,11 @@ _ROUTING = given(
                     "confidence": maybe(NUMBER),
                     "reason": TEXT,
                     "cost": maybe(NUMBER),
-                }
+                },
+                {"signals": {"type": "object", "additionalProperties": maybe(NUMBER)}},
             )
         ),
+        "artefact": said(maybe(COUNT), "The version of the learnt policy that was asked."),
     },
 )
 _ERROR = given(
@@ -176,7 +179,7 @@ OPERATIONS: Operations = {
         "404",
         "409",
         status=202,
-        parameters=(IDEMPOTENCY_KEY, PRIORITY_HEADER, CACHE_HEADER),
+        parameters=(IDEMPOTENCY_KEY, PRIORITY_HEADER, CACHE_HEADER, CACHE_TAGS_HEADER),
         request=body(ref("JobRequest"), {"model": "fast", "input": "Hello!"}),
     ),
     ("POST", "/v1/jobs/route"): operation(

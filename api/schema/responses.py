@@ -5,6 +5,7 @@ from api.schema.errors import OF_A_MODEL
 from api.schema.shapes import (
     CACHE_FIELD,
     CACHE_HEADER,
+    CACHE_TAGS_HEADER,
     COUNT,
     EVENTS,
     FILLED,
@@ -124,7 +125,7 @@ OPERATIONS: Operations = {
         says_cache(streamed(answer(ref("Response")), EVENTS, f"With `stream`: {_EVENTS}")),
         *OF_A_MODEL,
         "409",
-        parameters=(IDEMPOTENCY_KEY, PRIORITY_HEADER, CACHE_HEADER),
+        parameters=(IDEMPOTENCY_KEY, PRIORITY_HEADER, CACHE_HEADER, CACHE_TAGS_HEADER),
         request=body(ref("ResponseRequest"), {"model": "fast", "input": "Hello!", "background": True}),
     ),
     ("POST", "/v1/responses/input_tokens"): operation(

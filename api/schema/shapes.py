@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.urgency import HEADER, HIGHEST, LOWEST
+from penstock.cache.policy import MOST_TAGS
 
 Schema = dict[str, Any]
 #: what stands in the document for one method of one path, without what the route itself says (its summary, its tag)
@@ -147,9 +148,21 @@ PRIORITY_HEADER = header(HEADER, whole(LOWEST, HIGHEST), "The lowest of a tenant
 
 _CACHE_WORD = "on|read|write|refresh|off|no-store|no-cache|max-age=[0-9]{1,9}"
 _CACHE_WISH: Schema = {"type": "string", "pattern": f"^({_CACHE_WORD})(, ?({_CACHE_WORD}))*$"}
+_CACHE_TAG = "[A-Za-z0-9_.:/-]{1,64}"
+_CACHE_TAGS: Schema = {"type": "string", "pattern": f"^{_CACHE_TAG}(, ?{_CACHE_TAG}){{0,{MOST_TAGS - 1}}}$"}
 CACHE_FIELD: Mapping[str, Schema] = {
-    "penstock_cache": said(_CACHE_WISH, "What is wanted of the cache; the header `x-penstock-cache` goes before it.")
+    "penstock_cache": said(_CACHE_WISH, "What is wanted of the cache; the header `x-penstock-cache` goes before it."),
+    "penstock_cache_tags": said(
+        either(_CACHE_TAGS, many({**TEXT, "pattern": f"^{_CACHE_TAG}$"}, 0, MOST_TAGS)),
+        "Tags by which the cached answer can be invalidated; the header `x-penstock-cache-tags` goes before it.",
+    ),
 }
+CACHE_TAGS_HEADER = header(
+    "x-penstock-cache-tags",
+    _CACHE_TAGS,
+    "Tags by which the cached answer can be invalidated, separated by commas. The field `penstock_cache_tags` of the "
+    "body says the same.",
+)
 CACHE_HEADER = header(
     "x-penstock-cache",
     _CACHE_WISH,

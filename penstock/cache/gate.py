@@ -8,7 +8,7 @@ by numbers, names and script alone.
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Protocol
 
@@ -88,6 +88,10 @@ class _Question:
         found = tuple(word for word in self.words if word in self.names)
         return found if len(set(found)) > 1 else ()
 
+    def content(self) -> tuple[str, ...]:
+        """The words that say what is asked, in their order."""
+        return tuple(word for word in self.words if word not in lexicon.SMALL and word not in lexicon.DIRECTIONS)
+
 
 #: a question is compared with several, and one that is stored with many
 _read = lru_cache(maxsize=10_000)(_Question)
@@ -104,7 +108,7 @@ def _names(text: str) -> frozenset[str]:
         before = text[:at].rstrip(" \"'(")
         if before and before[-1] not in ".?!:\n" and token not in {"I", "I'm", "I've", "I'd", "I'll"}:
             found.update(words(token))
-    return frozenset(found - lexicon.UNITS.keys())
+    return frozenset(word for word in found if word not in lexicon.UNITS and next(_kinds_of(word), None) is None)
 
 
 def _is_small(word: str) -> bool:
@@ -116,8 +120,14 @@ def _numbers(question: _Question) -> tuple[str, ...]:
     return tuple(sorted(word.replace(",", "") for word in digits if word[0].isdigit()))
 
 
-def _units(question: _Question) -> frozenset[str]:
-    return frozenset(lexicon.UNITS[word] for word in question.words if word in lexicon.UNITS)
+def _units(question: _Question) -> tuple[str, ...]:
+    return _ordered(question, (lexicon.UNITS[word] for word in question.words if word in lexicon.UNITS))
+
+
+def _ordered(question: _Question, found: Iterable[str]) -> tuple[str, ...]:
+    """Each once; in their order where that counts: from euros to pounds is not from pounds to euros."""
+    once = tuple(dict.fromkeys(found))
+    return once if question.known & lexicon.DIRECTIONS else tuple(sorted(once))
 
 
 def _negated(question: _Question) -> bool:
@@ -144,8 +154,12 @@ def _kind(question: _Question) -> str | None:
 
 
 def _turned_round(first: _Question, second: _Question) -> bool:
-    """The same words in another order around the same names: from A to B, and from B to A."""
-    return first.order() != second.order() and sorted(first.words) == sorted(second.words)
+    """The same words in another order, around the same names or where order counts: from A to B, and from B to A."""
+    if sorted(first.words) == sorted(second.words) and first.order() != second.order():
+        return True
+    ours, theirs = first.content(), second.content()
+    directed = bool(first.known & lexicon.DIRECTIONS)
+    return directed and ours != theirs and sorted(ours) == sorted(theirs)
 
 
 def _differ(ours: str | None, theirs: str | None) -> bool:
@@ -168,9 +182,13 @@ def _opposites(stem: str) -> Iterator[str]:
                 yield other + rest
 
 
-def _kinds(question: _Question) -> frozenset[str]:
+def _kinds(question: _Question) -> tuple[str, ...]:
     """What it names of weekdays, colours, countries and the like, in capitals or not."""
-    return frozenset(kind[word] for kind in lexicon.KINDS for word in question.known if word in kind)
+    return _ordered(question, (kind for word in question.words for kind in _kinds_of(word)))
+
+
+def _kinds_of(word: str) -> Iterator[str]:
+    return (kind[word] for kind in lexicon.KINDS if word in kind)
 
 
 _FACETS: dict[str, Callable[[_Question], object]] = {

@@ -35,9 +35,9 @@ def cache_key(tenant: str, deployment: Deployment, request: CompletionRequest | 
     """
     asked: tuple[Any, ...]
     if isinstance(request, EmbeddingRequest):
-        asked = ("embeddings", _embedded(request), _seen(request.extra))
+        asked = ("embeddings", _embedded(request), seen(request.extra))
     else:
-        asked = ("completion", _kinds(request), _told(request), _seen(request.extra), _seen(request.responses_only))
+        asked = ("completion", _kinds(request), _told(request), seen(request.extra), seen(request.responses_only))
     try:
         text = orjson.dumps((_FORM, tenant, deployment.fingerprint, asked), option=orjson.OPT_SORT_KEYS)
     except (TypeError, ValueError):
@@ -45,12 +45,13 @@ def cache_key(tenant: str, deployment: Deployment, request: CompletionRequest | 
     return hashlib.sha256(text).hexdigest()
 
 
-def _seen(fields: dict[str, Any]) -> dict[str, Any]:
-    seen = {name: value for name, value in fields.items() if name not in _UNSEEN}
-    own = seen.get(_ANTHROPIC)
+def seen(fields: dict[str, Any]) -> dict[str, Any]:
+    """Those fields of a request that a model sees."""
+    left = {name: value for name, value in fields.items() if name not in _UNSEEN}
+    own = left.get(_ANTHROPIC)
     if isinstance(own, dict):
-        seen[_ANTHROPIC] = {name: value for name, value in own.items() if name not in _UNSEEN}
-    return seen
+        left[_ANTHROPIC] = {name: value for name, value in own.items() if name not in _UNSEEN}
+    return left
 
 
 def _kinds(request: CompletionRequest) -> list[str]:

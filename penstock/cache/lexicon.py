@@ -43,8 +43,17 @@ OPPOSITES = (
     "largest smallest", "public private", "online offline", "positive negative", "even odd", "true false",
     "north south", "east west", "arrive depart", "arrival departure", "borrow lend", "merge split", "show hide",
     "internal external", "adult child", "adults children", "full empty", "strong weak", "morning evening", "day night",
-    "summer winter", "breakfast dinner", "lunch dinner",
+    "summer winter", "breakfast dinner", "lunch dinner", "tall short", "taller shorter", "tallest shortest",
+    "boiling freezing", "boil freeze", "deep shallow", "young old", "younger older", "same different",
 )  # fmt: skip
+#: where these are, the order of what stands around them counts: from A to B is not from B to A
+DIRECTIONS = _set("to into from than before after versus vs")
+#: words that say little of what is asked
+SMALL = _set(
+    "a an the is are was were be been am i my me we our you your it its do does did can could will would shall should",
+    "may might must have has had of in on at for by with and or so that this there how what when where why who which",
+    "please if then get",
+)
 #: what makes of a word its opposite: lock and unlock, legal and illegal, activate and deactivate, include and exclude
 REVERSING = (
     ("", "un"), ("", "dis"), ("", "de"), ("", "in"), ("", "im"), ("", "il"), ("", "ir"), ("", "non"), ("in", "ex"),
@@ -60,6 +69,8 @@ KINDS = tuple(
         "red white black blue green yellow orange purple pink brown grey=gray silver gold",
         "breast lung skin liver kidney heart brain stomach throat knee shoulder ankle elbow wrist hip spine eye=eyes "
         "ear=ears nose tooth=teeth",
+        "dog=dogs=puppy=puppies cat=cats=kitten=kittens horse=horses cow=cows pig=pigs rabbit=rabbits bird=birds",
+        "ibuprofen=advil paracetamol=acetaminophen=tylenol aspirin naproxen=aleve",
         "windows linux=ubuntu mac=macos=macbook android ios=iphone=ipad",
         "python java javascript=js typescript ruby rust golang php perl kotlin",
         "visa mastercard amex=maestro paypal",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from penstock.cache import gate
 from penstock.cache.calibration import Calibration
 from penstock.cache.gate import Judge
+from penstock.cache.key import seen
 from penstock.cache.replay import NEIGHBOURS
 from penstock.completion import CompletionRequest, CompletionResult, Message, Text
 from penstock.completion.outcome import Outcome
@@ -71,8 +72,15 @@ def question_of(request: CompletionRequest) -> str | None:
 
 
 def place_of(request: CompletionRequest, tenant: str, space: str) -> Place:
-    """Where its answer belongs: everything but the last question decides, and not who the end user is."""
-    rest = replace(request, messages=(*request.messages[:-1], Message("user", ())), user=None)
+    """Where its answer belongs: all that a model sees but the last question decides."""
+    rest = replace(
+        request,
+        messages=(*request.messages[:-1], Message("user", ())),
+        user=None,
+        fallback=(),
+        extra=seen(request.extra),
+        responses_only=seen(request.responses_only),
+    )
     scope = hashlib.blake2b(repr(rest).encode("utf-8", "surrogatepass"), digest_size=16).digest()
     return Place(tenant, scope, request.model, space)
 

@@ -6,25 +6,57 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from penstock.configuration.section import Section
+from penstock.configuration.section import Positive, Section
 
 FallbackReason = Literal["unavailable", "rate_limited", "unauthorized", "content_policy", "invalid_request"]
 Strategy = Literal["fallback", "cost", "latency", "quality", "content", "weighted", "escalation"]
+
+
+#: how two answers are compared: a rule of `penstock.routing.equivalence`
+Rule = Literal["exact", "text", "numeric", "choice", "json", "literal"]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class JudgeConfig(Section):
+    """A model that grades answers from 0 to 1; one graded `min` or better is spoken for.
+
+    It is told to reply with a number from 0 to 100, unless `instructions` say otherwise; the last such number counts.
+    """
+
+    model: str
+    min: Share = 0.7
+    instructions: Annotated[str | None, Field(min_length=1)] = None
+    max_tokens: Positive = 1024
+
+
+class SamplesConfig(Section):
+    """The same model asked `count` more times, each with another sentence added; `min` of them must say the same."""
+
+    count: Annotated[int, Field(ge=1, le=4)] = 2
+    rule: Rule
+    min: Share = 1.0
 
 
 class AcceptConfig(Section):
     """When an escalating route trusts an answer, so that the next model is not asked.
 
     An answer that is cut short, refused, empty, or not of the `pattern` (a regular expression found anywhere in it) or
-    of the JSON that was asked for, is never trusted. Beyond that one of the signals given here has to speak for it:
-    `agreement`, the same answer as an earlier step's, compared as that kind of task; `min_probability`, of its tokens
-    on geometric average; `min_stated`, the confidence that the answer states itself, where the prompt asks for one.
+    of the JSON that was asked for, is never trusted. Beyond that one of the signals given here has to speak for it, or
+    each of them with `require: all`: `agreement`, the same answer as another step's, compared as that kind of task;
+    `min_probability`, of its tokens on geometric average; `min_stated`, the confidence that the answer states itself,
+    where the prompt asks for one; `verifier`, the one that `penstock calibrate` learnt for the route; `samples`, the
+    same model asked again otherwise; `judge`, a model that grades it. Those that cost a call are asked last, and only
+    where they can still change the verdict.
     """
 
-    agreement: Literal["exact", "text", "numeric", "choice", "json", "literal"] | None = None
+    agreement: Rule | None = None
     min_probability: Annotated[float | None, Field(gt=0, le=1)] = None
     min_stated: Annotated[float | None, Field(gt=0, le=1)] = None
     pattern: str | None = None
+    verifier: bool = False
+    samples: SamplesConfig | None = None
+    judge: JudgeConfig | None = None
+    require: Literal["any", "all"] = "any"
 
     @field_validator("pattern")
     @classmethod
@@ -41,6 +73,8 @@ NO_LOGPROBS = frozenset({"anthropic", "bedrock"})
 #: options that mean something to one strategy only
 _OF_STRATEGY: Mapping[str, Strategy] = {
     "accept": "escalation",
+    "parallel": "escalation",
+    "stream": "escalation",
     "price": "quality",
     "weights": "weighted",
     "explore": "latency",
@@ -61,6 +95,11 @@ class RouteConfig(Section):
     one is asked: `unavailable` (5xx, timeouts, broken connections, an open breaker), `rate_limited` (a call with a
     client waiting finds no quota in time), `unauthorized` (our key there is refused), `content_policy`,
     `invalid_request`.
+
+    Of escalation: the first `parallel` steps are asked at once; `stream` says whether a stream shows nothing before it
+    is accepted, or shows each answer as a new generation (in `/v1/jobs/{id}/stream` only, which can take text back).
+    `shadow` is the share of accepted cheap answers for which the last step is asked too, in the background, to see
+    whether it says the same; routes by content may have it too.
     """
 
     strategy: Strategy = "fallback"
@@ -70,6 +109,9 @@ class RouteConfig(Section):
     price: Annotated[float | None, Field(gt=0)] = None
     weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
     explore: Annotated[float, Field(ge=0, le=1)] = 0.05
+    parallel: Annotated[int, Field(ge=1, le=4)] = 1
+    stream: Literal["withhold", "generations"] = "withhold"
+    shadow: Annotated[float, Field(ge=0, le=1)] = 0.0
     fallback_on: frozenset[FallbackReason] = frozenset({"unavailable", "rate_limited", "unauthorized"})
 
     @model_validator(mode="after")
@@ -77,6 +119,12 @@ class RouteConfig(Section):
         for option, strategy in _OF_STRATEGY.items():
             if option in self.model_fields_set and self.strategy != strategy:
                 raise ValueError(f"`{option}` belongs to `strategy: {strategy}`")
+        if self.parallel > len(self.steps):
+            raise ValueError(f"parallel: the route has only {len(self.steps)} steps")
+        if self.shadow and self.strategy not in {"escalation", "content"}:
+            raise ValueError("`shadow` belongs to `strategy: escalation` or `content`")
+        if self.shadow and len(self.steps) < 2:
+            raise ValueError("shadow: the route has only one step, which nothing can be compared with")
         if self.strategy == "content" and len(self.steps) != 2:
             raise ValueError("`strategy: content` chooses between two steps, the cheap and the strong one")
         for name in self.weights:
@@ -126,6 +174,9 @@ def _refuse_cycle(routes: Mapping[str, RouteConfig], path: tuple[str, ...]) -> N
 
 def _check_escalation(routes: Mapping[str, RouteConfig], name: str, wire_formats: Mapping[str, str]) -> None:
     route = routes[name]
+    judge = route.accept.judge
+    if judge is not None and judge.model not in wire_formats:
+        raise ValueError(f"routes.{name}.accept.judge.model: there is no model `{judge.model}`")
     for index, step in enumerate(route.steps):
         if _escalates(routes, step):
             raise ValueError(f"routes.{name}.steps[{index}]: `{step}` escalates itself, and this route does already")

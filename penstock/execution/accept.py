@@ -1,74 +1,138 @@
 """What becomes of an answer on a route that escalates: it is accepted, or the next model is asked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, Protocol
 
 from penstock.completion import CompletionRequest, CompletionResult, Usage
 from penstock.completion.step import RouteStep, Verdict
 from penstock.configuration import Config
 from penstock.errors import PenstockError
-from penstock.routing.judges import ConfiguredJudge
+from penstock.routing.exchanges import TOKEN_PROBABILITY
+from penstock.routing.judges import Answered, Ask, ConfiguredJudge
+from penstock.routing.learnt import LearntPolicies, LearntPolicy
 
 
 class Judge(Protocol):
     """The judgement of one route."""
 
-    def __call__(self, request: CompletionRequest, result: CompletionResult, earlier: Sequence[RouteStep]) -> Verdict:
-        """What is thought of the newest answer to `request`, beside those that were not accepted before it."""
+    async def __call__(self, answered: Answered, ask: Ask) -> Verdict:
+        """What is thought of the newest answer, beside those of the route's other models; `ask` asks one more model.
+
+        Raises:
+            Unavailable: a part of Penstock is away.
+        """
         ...
 
 
 #: asked when a route is at its end: there is nobody better to ask
 LAST = Verdict(accepted=True, confidence=None, reason="the last step of the route")
+UNNEEDED = Verdict(accepted=False, confidence=None, reason="asked at the same time, and not needed")
 
 
 @dataclass(frozen=True, slots=True)
-class Escalation:
-    """A route that asks the next model while an answer is not trusted, as long as `max_cost` (US dollars) allows."""
+class Candidate:
+    """An answer to be judged: whose it is, what it cost so far (`spent` is looked at again once it was judged)."""
 
-    route: str
-    judge: Judge
-    max_cost: Decimal | None = None
-    reads_logprobs: bool = False
+    deployment: str
+    result: CompletionResult
+    spent: Callable[[], tuple[Usage, Decimal | None]]
+    ask: Ask
 
-    def asking(self, request: CompletionRequest) -> CompletionRequest:
-        """The request with what the judge wants to see beside the answer."""
-        return replace(request, logprobs=True) if self.reads_logprobs else request
-
-    def as_asked(self, request: CompletionRequest, result: CompletionResult) -> CompletionResult:
-        """The answer without what only the judge had asked for."""
-        return result if request.logprobs else result.without_logprobs()
-
-    def step(
-        self,
-        request: CompletionRequest,
-        deployment: str,
-        result: CompletionResult,
-        earlier: Sequence[RouteStep],
-        *,
-        spent: tuple[Usage, Decimal | None],
-        last: bool,
-    ) -> RouteStep:
-        """Judge the newest answer, which came for `spent`; on the `last` step it is accepted in any case."""
-        verdict = LAST if last else self.judge(request, result, earlier)
-        usage, cost = spent
-        if not verdict.accepted and self._exhausted(earlier, cost):
-            verdict = Verdict(True, verdict.confidence, f"{verdict.reason}; the budget of the route allows no more")
+    def step(self, verdict: Verdict = UNNEEDED) -> RouteStep:
+        """The answer as a step of its route."""
+        usage, cost = self.spent()
         return RouteStep(
-            deployment=deployment,
-            result=result,
+            deployment=self.deployment,
+            result=self.result,
             accepted=verdict.accepted,
             confidence=verdict.confidence,
             reason=verdict.reason,
             usage=usage,
             cost=cost,
+            signals=verdict.signals,
         )
 
-    def _exhausted(self, earlier: Sequence[RouteStep], cost: Decimal | None) -> bool:
+
+def _nothing_learnt() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """A route that asks the next model while an answer is not trusted, as long as `max_cost` (US dollars) allows.
+
+    The first `parallel` models are asked at once. `shows` says that a stream shows answers before they are accepted.
+    """
+
+    route: str
+    judge: Judge
+    max_cost: Decimal | None = None
+    reads_logprobs: bool = False
+    parallel: int = 1
+    shows: bool = False
+    #: the learnt policy that the route has at the moment
+    learnt: Callable[[], LearntPolicy | None] = _nothing_learnt
+    #: whether nothing but the verifier speaks for an answer
+    only_verified: bool = False
+
+    def asking(self, request: CompletionRequest, deployment: str) -> CompletionRequest:
+        """The request with what the judge wants to see beside the answer of this model."""
+        policy = self.learnt()
+        verifying = policy is not None and policy.cheap == deployment and TOKEN_PROBABILITY in policy.signals
+        return replace(request, logprobs=True) if self.reads_logprobs or verifying else request
+
+    def as_asked(self, request: CompletionRequest, result: CompletionResult) -> CompletionResult:
+        """The answer without what only the judge had asked for."""
+        return result if request.logprobs else result.without_logprobs()
+
+    def pointless(self, deployment: str) -> str | None:
+        """The model to ask in place of this one, where calibration found that this one's answer is never kept."""
+        policy = self.learnt()
+        if policy is None or not self.only_verified or policy.kind != "verifier" or policy.cheap != deployment:
+            return None
+        artefact = policy.artefact
+        return policy.strong if artefact.threshold is None and artefact.always == "strong" else None
+
+    async def judged(
+        self,
+        request: CompletionRequest,
+        candidates: Sequence[Candidate],
+        earlier: Sequence[RouteStep],
+        *,
+        last: bool,
+    ) -> tuple[list[RouteStep], RouteStep | None]:
+        """Judge the newest answers, asked at once where there are several, and those `earlier` of other models.
+
+        On the `last` stage of a route, or when its budget is used up, one is accepted in any case.
+
+        Returns:
+            The candidates as steps, in their order, and the one that is accepted, if any.
+        """
+        if last and len(candidates) == 1:
+            only = candidates[0].step(LAST)
+            return [only], only
+        steps = [candidate.step() for candidate in candidates]
+        for place, candidate in enumerate(candidates):
+            others = [*earlier, *steps[:place], *steps[place + 1 :]]
+            verdict = await self.judge(Answered(request, candidate.deployment, candidate.result, others), candidate.ask)
+            steps[place] = candidate.step(verdict)
+            if verdict.accepted:
+                return steps, steps[place]
+        end = LAST.reason if last else None
+        if self._exhausted([*earlier, *steps]):
+            end = "the budget of the route allows no more"
+        if end is None:
+            return steps, None
+        place = max(range(len(steps)), key=lambda number: (steps[number].confidence or 0.0, number))
+        steps[place] = replace(steps[place], accepted=True, reason=f"{steps[place].reason}; {end}")
+        return steps, steps[place]
+
+    def _exhausted(self, steps: Sequence[RouteStep]) -> bool:
         """Whether the budget is used up. An unknown price counts nothing: it cannot be kept to."""
-        known = [price for price in (*(step.cost for step in earlier), cost) if price is not None]
+        known = [step.cost for step in steps if step.cost is not None]
         return self.max_cost is not None and sum(known, Decimal()) >= self.max_cost
 
     def best(
@@ -85,34 +149,39 @@ class Escalation:
             "confidence": None,
             "reason": error.message,
             "cost": None,
+            "signals": {},
         }
-        routing = self.explain(earlier)
-        return self.as_asked(request, chosen.result), {
-            **routing,
-            "steps": [*routing["steps"], failed],
-            "answered_by": chosen.deployment,
-        }
+        routing = self.explain(earlier, chosen)
+        return self.as_asked(request, chosen.result), {**routing, "steps": [*routing["steps"], failed]}
 
-    def explain(self, steps: Sequence[RouteStep]) -> dict[str, Any]:
+    def explain(self, steps: Sequence[RouteStep], chosen: RouteStep) -> dict[str, Any]:
         """Which policy chose what and why, for the owner of the job."""
-        explained = [step.explain() for step in steps]
+        policy = self.learnt()
         return {
             "route": self.route,
             "policy": "escalation",
-            "answered_by": steps[-1].deployment,
-            "steps": explained,
+            "answered_by": chosen.deployment,
+            "artefact": policy.version if policy is not None else None,
+            "steps": [step.explain() for step in steps],
         }
 
 
-def escalations(config: Config) -> dict[str, Escalation]:
+def escalations(config: Config, learnt: LearntPolicies) -> dict[str, Escalation]:
     """The escalating routes of a configuration, by name."""
-    return {
-        name: Escalation(
+    found = {}
+    for name, route in config.routes.items():
+        if route.strategy != "escalation":
+            continue
+        accept, policy = route.accept, partial(learnt.policy, name)
+        others = (accept.agreement, accept.min_probability, accept.min_stated, accept.samples, accept.judge)
+        found[name] = Escalation(
             name,
-            ConfiguredJudge(route.accept),
+            ConfiguredJudge(accept, policy),
             Decimal(str(route.max_cost)) if route.max_cost is not None else None,
-            reads_logprobs=route.accept.min_probability is not None,
+            reads_logprobs=accept.min_probability is not None,
+            parallel=route.parallel,
+            shows=route.stream == "generations",
+            learnt=policy,
+            only_verified=accept.verifier and not any(others),
         )
-        for name, route in config.routes.items()
-        if route.strategy == "escalation"
-    }
+    return found

@@ -90,7 +90,7 @@ class Order(Generic[Asked]):
     `size` is the request's length in bytes, `tier` what its tenant's tier draws from, `age` the seconds since the job
     was accepted. `fallback_on` names the failures after which another deployment is asked; empty when there is none.
     `mask` knows what is hidden in the request: what is emitted of its answer has it back. `cache` says whether the
-    answer may come from the cache of `tenant`; None: it is not asked.
+    answer may come from the cache of `tenant`; None: it is not asked. One that is wanted `at_once` waits for no quota.
     """
 
     request: Asked
@@ -103,6 +103,7 @@ class Order(Generic[Asked]):
     mask: Mask | None = None
     tenant: str = ""
     cache: CachePolicy | None = None
+    at_once: bool = False
 
 
 class Caller:
@@ -133,7 +134,7 @@ class Caller:
         What is emitted, and the record's builder, have what the order's mask hides; the answer returned has its names.
 
         Raises:
-            Deferred: queued work has to wait for its quota, its tier, a place or the breaker.
+            Deferred: queued work, or one wanted at once, has to wait for its quota, its tier, a place or the breaker.
             NextDeployment: this one failed, and there is another to ask.
             Interrupted: it failed in a way that may be repeated, but chunks of its answer are out.
             PenstockError: why the last attempt failed.
@@ -239,10 +240,12 @@ class Caller:
         """Wait a moment for what was refused.
 
         Raises:
-            Deferred: queued work waits in the backlog.
+            Deferred: queued work waits in the backlog, and so does what others are asked beside.
             NextDeployment: another deployment is asked at once.
             PenstockError: a client is waiting, and longer than it should.
         """
+        if order.at_once:
+            raise Deferred(refused.wait)
         error = _refusal(refused, order)
         if error.fallback_reason in order.fallback_on and (order.interactive or refused.why == "breaker"):
             raise NextDeployment(error)

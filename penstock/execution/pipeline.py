@@ -3,35 +3,40 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 
 import structlog
 
-from penstock.cache.policy import CachePolicy, Wish, policy, take_wish
+from penstock.cache.policy import CachePolicy, policy, take_wish
 from penstock.completion import CompletionRequest, CompletionResult, EmbeddingRequest
 from penstock.completion.encoding import loads
 from penstock.completion.outcome import Outcome
-from penstock.completion.step import RouteStep
 from penstock.configuration import Config
 from penstock.dialects import openai_responses, registry
 from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
 from penstock.errors import ModelNotFound, PenstockError, ProviderCircuitOpen, Unavailable, error_to_json
-from penstock.execution.accept import Escalation, escalations
+from penstock.execution.accept import escalations
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Asked, Caller, Deferred, Emit, Interrupted, NextDeployment, Order
-from penstock.execution.guarded import guarded, replay
+from penstock.execution.escalate import Stages
+from penstock.execution.guarded import guarded
 from penstock.execution.prompts import complete_each
 from penstock.execution.record import CallRecord
-from penstock.execution.stages import escalation_of, may_serve
+from penstock.execution.shadow import drawn, sample
+from penstock.execution.stages import ahead_of, allows
 from penstock.execution.tally import Tally
+from penstock.execution.work import Hop, Work
 from penstock.guard.findings import Finding
 from penstock.guard.masks import Mask
 from penstock.guard.pipeline import Guard, Screened
 from penstock.ids import public_id
 from penstock.limits.buckets import TokenBucket, tier_buckets
 from penstock.providers.deployments import Deployment, Deployments
+from penstock.routing.exchanges import prompt_of
+from penstock.routing.learnt import LearntPolicies
+from penstock.routing.watch import RouteWatch
 from penstock.rules import prices
 from penstock.rules.context import require_fit, within_limits
 from penstock.rules.lifecycle import JobState
@@ -42,30 +47,8 @@ _log = structlog.get_logger()
 
 #: queued work that met a part of Penstock, or of its guard, that is away waits so long before it goes back
 _AWAY_SECONDS = 2.0
-
-
-class Hop(Exception):
-    """Raised when a job goes on at another deployment, with what it may fall back to after that.
-
-    `step` is what was answered here, when that is why.
-    """
-
-    def __init__(self, deployment: str, fallback: list[str], step: RouteStep | None = None) -> None:
-        super().__init__(f"on to {deployment}")
-        self.deployment = deployment
-        self.fallback = fallback
-        self.step = step
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """A job on its way: its request, and what it wishes of the cache."""
-
-    job: ClaimedJob
-    request: CompletionRequest | EmbeddingRequest
-    wish: Wish
-    record: CallRecord
-    emit: Emit | None
+#: of requests decided by their content, those that are scored here again to be counted: it takes some 0.3 ms
+_WATCHED_SHARE = 0.25
 
 
 class Pipeline:
@@ -79,12 +62,17 @@ class Pipeline:
         answers: CachedCaller,
         guard: Guard,
         tally: Tally,
+        learnt: LearntPolicies,
+        watch: RouteWatch,
     ) -> None:
         """`answers` is over `caller`, which knows how the providers are."""
         self._deployments = deployments
         self._config = config
         self._caller = caller
-        self._escalations = escalations(config)
+        self._escalations = escalations(config, learnt)
+        self._stages = Stages(self._answer, caller.shut_for, deployments.fallback_on, watch.stage)
+        self._learnt = learnt
+        self._watch = watch
         self._answers = answers
         self._guard = guard
         self._tally = tally
@@ -104,13 +92,11 @@ class Pipeline:
         try:
             body = loads(job.body)
             wish = take_wish(body)
-            work = _Work(job, registry.get(job.dialect).parse(body), wish, record, emit)
-            route, onward = escalation_of(job)
-            escalation = self._escalations.get(route) if route is not None else None
-            if escalation is None or isinstance(work.request, EmbeddingRequest):
-                outcome = await self._answer(work)
-            else:
-                outcome = await self._escalated(escalation, work, work.request, onward)
+            request = registry.get(job.dialect).parse(body)
+            fallback_on = self._deployments.fallback_on(job.model) if job.fallback else frozenset()
+            work = Work(job, request, wish, record, emit, job.deployment, len(job.body), fallback_on)
+            outcome = await self._outcome(work)
+            self._observe(work, outcome)
         except (Deferred, Hop, Interrupted):
             raise
         except Unavailable as error:
@@ -146,18 +132,46 @@ class Pipeline:
                 if amount:
                     self._tally.add(name, deployment.name, job.tenant_id, amount=float(amount))
 
+    async def _outcome(self, work: Work) -> Outcome:
+        job, request = work.job, work.request
+        if not allows(job, job.deployment):
+            raise self._elsewhere(job)
+        ahead = ahead_of(job)
+        escalation = self._escalations.get(ahead.route) if ahead.route is not None else None
+        if escalation is None or isinstance(request, EmbeddingRequest):
+            return await self._answer(work)
+        return await self._stages.run(escalation, work, request, self._configured(ahead.steps))
+
     def _elsewhere(self, job: ClaimedJob) -> Exception:
         """Where a job goes that its deployment may not serve."""
         left = [name for name in job.fallback or () if self._deployments.get(name) is not None]
         return Hop(left[0], left[1:]) if left else ModelNotFound(job.model)
 
-    async def _answer(self, work: _Work) -> Outcome:
+    def _configured(self, steps: Sequence[Sequence[str]]) -> list[list[str]]:
+        """The steps that are left of those ahead of a job, with the models that the configuration still has."""
+        found = [[name for name in step if self._deployments.get(name) is not None] for step in steps]
+        return [step for step in found if step]
+
+    def _observe(self, work: Work, outcome: Outcome) -> None:
+        """Count what a route with a learnt policy was asked; note a sample, if this answer is to be one."""
+        job, name = work.job, ahead_of(work.job).route or work.job.model
+        route, policy = self._config.routes.get(name), self._learnt.policy(name)
+        if route is None or outcome.result is None or not isinstance(work.request, CompletionRequest):
+            return
+        if policy is not None and policy.kind == "content" and drawn(job.id, _WATCHED_SHARE):
+            self._watch.asked(name, policy, prompt_of(work.request))
+        told = outcome.routing
+        deployment = told["answered_by"] if told is not None and "answered_by" in told else job.deployment
+        found = sample(job.id, name, route, policy, deployment, outcome.result)
+        # what the strong model may not be asked, for its place or its price, it is not asked in the shadow either
+        if found is not None and allows(job, found.strong) and self._deployments.get(found.strong) is not None:
+            work.record.sample = found
+
+    async def _answer(self, work: Work) -> Outcome:
         job, record = work.job, work.record
-        deployment = self._deployments.get(job.deployment)
+        deployment = self._deployments.get(work.deployment)
         if deployment is None:
             raise ModelNotFound(job.model)
-        if not may_serve(job):
-            raise self._elsewhere(job)
         screened = await self._screen(job, work.request)
         request = screened.request
         require_fit(request, deployment.context, param=registry.get(job.dialect).prompt)
@@ -171,42 +185,13 @@ class Pipeline:
                 wish=work.wish,
             )
             if isinstance(request, EmbeddingRequest):
-                order = self._order(job, request, deployment, cached=cached)
+                order = self._order(work, request, deployment, cached=cached)
                 return Outcome(embeddings=await self._answers.embed(order, record))
             calls = within_limits(request, deployment.context, deployment.max_output).calls()
-            orders = [self._order(job, call, deployment, screened.mask, cached, len(calls)) for call in calls]
+            orders = [self._order(work, call, deployment, screened.mask, cached, len(calls)) for call in calls]
             return Outcome(result=await self._complete(orders, screened, record, work.emit))
         except NextDeployment as failed:
             raise self.next_hop(job, failed.error) from failed
-
-    async def _escalated(
-        self, escalation: Escalation, work: _Work, request: CompletionRequest, named: list[str]
-    ) -> Outcome:
-        """The answer of a route's step, if it is accepted. It is streamed only then, so that none is taken back."""
-        job, record = work.job, work.record
-        onward = [name for name in named if self._deployments.get(name) is not None]
-        asked = escalation.asking(request) if onward else request
-        try:
-            outcome = await self._answer(replace(work, request=asked, emit=None if onward else work.emit))
-        except PenstockError as error:
-            if not record.earlier or isinstance(error, Unavailable):
-                raise
-            result, routing = escalation.best(request, record.earlier, job.deployment, error)
-        else:
-            assert outcome.result is not None  # a completion has one
-            spent = (record.own_usage, record.own_cost)
-            step = escalation.step(
-                request, job.deployment, outcome.result, record.earlier, spent=spent, last=not onward
-            )
-            if not step.accepted:
-                chosen = next((name for name in onward if not self._caller.shut_for(name)), onward[0])
-                left = list(job.fallback or ())
-                raise Hop(chosen, left[left.index(chosen) + 1 :], step)
-            result = escalation.as_asked(request, outcome.result)
-            routing = escalation.explain([*record.earlier, step])
-        if work.emit is not None and not record.emitted:
-            replay(result, record, work.emit)
-        return Outcome(result=result, routing=routing)
 
     async def _complete(
         self, orders: Sequence[Order[CompletionRequest]], screened: Screened, record: CallRecord, emit: Emit | None
@@ -237,25 +222,27 @@ class Pipeline:
 
     def _order(
         self,
-        job: ClaimedJob,
+        work: Work,
         request: Asked,
         deployment: Deployment,
         mask: Mask | None = None,
         cached: CachePolicy | None = None,
         calls: int = 1,
     ) -> Order[Asked]:
-        """The order for one of the job's `calls`."""
+        """The order for one of the `calls` of a work."""
+        job = work.job
         return Order(
             request=request,
             deployment=deployment,
-            size=len(job.body) // calls,
+            size=work.size // calls,
             interactive=job.lane == "interactive",
             age=max(time.time() - job.created_at.timestamp(), 0.0),
             tier=self._tier(job.tenant_id, job.tier),
-            fallback_on=self._deployments.fallback_on(job.model) if job.fallback else frozenset(),
+            fallback_on=work.fallback_on,
             mask=mask,
             tenant=job.tenant_id,
             cache=cached,
+            at_once=work.at_once,
         )
 
     def next_hop(self, job: ClaimedJob, error: PenstockError) -> Exception:
@@ -302,6 +289,7 @@ def _finished(
         event_type=_event_type(job, state, outcome),
         object_id=public_id("job_" if job.dialect == "job" else "resp_", job.id),
         attempts=tuple(record.attempts),
+        steps=tuple(record.beside),
     )
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from penstock.completion import ResultBuilder
 from penstock.completion.step import RouteStep
 from penstock.completion.usage import Usage
+from penstock.execution.shadow import Sample
 from penstock.rules import prices
 from penstock.rules.estimates import plain_input
 from penstock.store.finish import Attempt
@@ -39,6 +40,17 @@ class CallRecord:
     first: float | None = None
     #: what its route's earlier steps answered
     earlier: Sequence[RouteStep] = ()
+    #: what models that were asked at the same time answered, beside the one whose answer the job has
+    beside: list[RouteStep] = field(default_factory=list)
+    #: what is to be asked of the strong model once the job has ended
+    sample: Sample | None = None
+
+    def absorb(self, other: "CallRecord") -> None:
+        """Take over the attempts of calls that were made for the same job beside its own."""
+        for attempt in other.attempts:
+            self.attempts.append(replace(attempt, step=len(self.attempts)))
+        self.keeping += other.keeping
+        other.attempts, other.keeping = [], []
 
     async def kept(self) -> None:
         """Wait until everybody else can find what is kept of this job's answer."""

@@ -9,7 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 from penstock.routing.equivalence import Canonical
 
@@ -27,14 +27,6 @@ _STATED = re.compile(
 )
 #: ends of an answer that the vendors call complete
 _COMPLETE = frozenset({"stop", "tool_calls", "end_turn", "stop_sequence", "tool_use"})
-
-
-class Judge(Protocol):
-    """A model that grades an answer. Its call is paid for as any other: whoever asks it counts its cost."""
-
-    async def grade(self, prompt: str, answer: str) -> float | None:
-        """The chance that the answer is right, None when the judge did not say."""
-        ...
 
 
 def token_probability(log_probabilities: Sequence[float]) -> float | None:

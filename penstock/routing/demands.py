@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from penstock.completion import CompletionRequest, Document, EmbeddingRequest, Image, Message, ToolResult
 from penstock.providers.deployments import Deployment
+from penstock.routing.exchanges import prompt_of
 from penstock.routing.policies import Candidate, Request
 from penstock.rules import prices
 from penstock.rules.context import least_tokens
@@ -42,11 +43,6 @@ def demand(request: CompletionRequest | EmbeddingRequest, tenant: str, residency
 def bare(needed: Request, request: CompletionRequest | EmbeddingRequest) -> Request:
     """The same without what is only estimated or can be lowered: what certainly cannot be served does not fit it."""
     return replace(needed, needs_context=least_tokens(request), needs_output=0)
-
-
-def prompt_of(request: CompletionRequest) -> str:
-    """What the learned score of a prompt sees: the user's own words, turn by turn."""
-    return "\n".join(message.text for message in request.messages if message.role == "user")
 
 
 def candidate(deployment: Deployment) -> Candidate:

@@ -8,7 +8,7 @@ deciders use the order of the configuration until then. Without a Redis the same
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -20,8 +20,9 @@ from penstock.routing.statistics import WINDOW_CALLS, WINDOW_SECONDS, Sample, St
 #: seconds between two writes of one process, and for which what was read is good
 FLUSH_SECONDS = 1.0
 CACHE_SECONDS = 1.0
-#: a decision waits no longer for Redis, in seconds
-_PATIENCE = 0.5
+#: a decision waits no longer for Redis, in seconds, and then takes what was read so many seconds ago
+_PATIENCE = 2.0
+STALE_SECONDS = 10.0
 #: groups kept of one deployment; a group has at most `WINDOW_CALLS` calls
 _GROUPS = WINDOW_CALLS
 
@@ -36,8 +37,9 @@ def speed_key(deployment: str) -> str:
 class Speeds:
     """What the calls to deployments were like lately; None in place of statistics while Redis is away."""
 
-    def __init__(self, redis: Redis | None) -> None:
+    def __init__(self, redis: Redis | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._redis = redis
+        self._clock = clock
         self._new: dict[str, list[Sample]] = {}
         self._own: dict[str, deque[tuple[float, Sample]]] = {}
         self._read: dict[str, tuple[float, Statistics | None]] = {}
@@ -47,7 +49,7 @@ class Speeds:
         """One call has ended. It is told to others within a second."""
         if self._redis is None:
             seen = self._own.setdefault(deployment, deque(maxlen=WINDOW_CALLS))
-            seen.appendleft((time.monotonic(), sample))
+            seen.appendleft((self._clock(), sample))
             return
         self._new.setdefault(deployment, []).append(sample)
 
@@ -74,22 +76,24 @@ class Speeds:
 
     async def known(self, deployments: Iterable[str]) -> Mapping[str, Statistics] | None:
         """The statistics of those of which anything is known; None where nobody can tell, as Redis is away."""
-        names, now = list(deployments), time.monotonic()
+        names, now = list(deployments), self._clock()
         if self._redis is None:
             found = {name: summary([(now - at, one) for at, one in self._own.get(name, ())]) for name in names}
             return {name: value for name, value in found.items() if value is not None}
-        stale = [name for name in names if name not in self._read or self._read[name][0] <= now]
-        if stale:
-            if now < self._away_until:
-                return None
+        stale = [name for name in names if not self._read_since(name, now - CACHE_SECONDS)]
+        if stale and now >= self._away_until:
             try:
                 await asyncio.wait_for(self._look(self._redis, stale), _PATIENCE)
             except (RedisError, OSError, TimeoutError) as error:
-                _log.warning("speeds: Redis is away, routes go by their order", error=type(error).__name__)
-                self._away_until = time.monotonic() + CACHE_SECONDS
-                return None
-        read = {name: self._read[name][1] for name in names if name in self._read}
+                _log.warning("speeds: Redis is away", error=type(error).__name__)
+                self._away_until = self._clock() + CACHE_SECONDS
+        if not all(self._read_since(name, now - STALE_SECONDS) for name in names):
+            return None
+        read = {name: self._read[name][1] for name in names}
         return {name: value for name, value in read.items() if value is not None}
+
+    def _read_since(self, name: str, moment: float) -> bool:
+        return name in self._read and self._read[name][0] >= moment
 
     async def _look(self, redis: Redis, names: list[str]) -> None:
         pipe = redis.pipeline(transaction=False)
@@ -97,14 +101,14 @@ class Speeds:
         for name in names:
             pipe.xrevrange(speed_key(name), count=_GROUPS)
         (seconds, micros), *streams = await pipe.execute()
-        now, until = seconds + micros / 1e6, time.monotonic() + CACHE_SECONDS
+        now, at = seconds + micros / 1e6, self._clock()
         for name, entries in zip(names, streams, strict=True):
             samples = [
                 (now - int(entry_id.split(b"-")[0]) / 1000, _unpacked(packed))
                 for entry_id, fields in entries
                 for packed in reversed(loads(fields[b"d"]))
             ]
-            self._read[name] = (until, summary(samples))
+            self._read[name] = (at, summary(samples))
 
 
 def _packed(sample: Sample) -> list[Any]:

@@ -50,6 +50,36 @@ async def of_job(database: Database, job_id: UUID) -> list[AttemptRow]:
         return await cursor.fetchall()
 
 
+@dataclass(frozen=True, slots=True)
+class LineCost:
+    """What one line of a batch cost: all its upstream calls, in US dollars; None where no price is known."""
+
+    line: int
+    custom_id: str
+    model: str
+    cost: Decimal | None
+    calls: int
+
+
+async def costs_of_batch(database: Database, batch_id: UUID, after_line: int, limit: int) -> list[LineCost]:
+    """A page of the lines of a batch that have ended, in input order, with what their calls cost."""
+    async with database.connection() as connection, connection.cursor(row_factory=class_row(LineCost)) as cursor:
+        await cursor.execute(
+            """
+            WITH page AS (
+                SELECT id, line, custom_id, model FROM jobs
+                WHERE batch_id = %(id)s AND line > %(after)s AND state IN ('succeeded', 'failed')
+                ORDER BY line LIMIT %(limit)s
+            )
+            SELECT p.line, p.custom_id, p.model, sum(a.cost) AS cost, count(a.job_id)::int AS calls
+            FROM page p LEFT JOIN attempts a ON a.job_id = p.id
+            GROUP BY p.line, p.custom_id, p.model ORDER BY p.line
+            """,
+            {"id": batch_id, "after": after_line, "limit": limit},
+        )
+        return await cursor.fetchall()
+
+
 _SPENT = """
 WITH called AS (
     SELECT a.input_tokens, a.output_tokens FROM attempts a

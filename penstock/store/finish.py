@@ -13,8 +13,10 @@ from typing import Any
 from uuid import UUID
 
 from penstock.completion.encoding import pack
+from penstock.completion.step import RouteStep
 from penstock.completion.usage import Usage
 from penstock.rules.lifecycle import JobState
+from penstock.store import steps as step_store
 from penstock.store.database import Database
 
 
@@ -40,7 +42,8 @@ class Attempt:
 class FinishedJob:
     """What became of a job. `body` is the stored outcome (JSON); `event_type` names a webhook event, if one is due.
 
-    `cost` is in US dollars, of all its attempts together; None when some price is not known.
+    `cost` is in US dollars, of all its attempts together; None when some price is not known. `steps` are answers of its
+    route that were asked for at the same time and not given.
     """
 
     id: UUID
@@ -54,6 +57,7 @@ class FinishedJob:
     event_type: str | None = None
     object_id: str | None = None
     attempts: tuple[Attempt, ...] = ()
+    steps: tuple[RouteStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Finish:
     finished_batches: frozenset[UUID]
 
 
-_FINISH = """
+_FINISH = f"""
 WITH input AS (
     SELECT * FROM unnest(
         %(ids)s::uuid[], %(epochs)s::int[], %(states)s::text[], %(status_codes)s::smallint[], %(bodies)s::bytea[],
@@ -107,7 +111,7 @@ WITH input AS (
     UPDATE jobs j SET state = i.state::job_state, finished_at = now(), status_code = i.status_code,
                       line_bytes = i.line_bytes, finished_number = n.number
     FROM input i JOIN numbered n ON n.id = i.id
-    WHERE j.id = i.id RETURNING j.id, j.batch_id, j.tenant_id, j.callback_url
+    WHERE j.id = i.id RETURNING j.id, j.batch_id, j.tenant_id, j.callback_url, j.route_step
 ), stored AS (
     INSERT INTO job_results (job_id, body)
     SELECT i.id, i.body FROM input i JOIN changed c ON c.id = i.id
@@ -117,6 +121,11 @@ WITH input AS (
     SELECT gen_random_uuid(), c.tenant_id, i.event_type, i.object_id, c.callback_url
     FROM input i JOIN changed c ON c.id = i.id WHERE i.event_type IS NOT NULL
     ON CONFLICT (object_id, type) DO NOTHING
+), beside AS (
+    INSERT INTO route_steps ({step_store.COLUMNS})
+    SELECT c.id, c.route_step + s.place, {step_store.VALUES}
+    FROM {step_store.ROWS} JOIN changed c ON c.id = s.job_id
+    ON CONFLICT (job_id, step) DO NOTHING
 ), spent AS (
     INSERT INTO attempts (job_id, epoch, step, deployment, worker_id, started_at, outcome, error_type, error,
                           input_tokens, output_tokens, cached_tokens, cost, latency_ms, first_token_ms)
@@ -147,7 +156,7 @@ async def finish(
         psycopg.Error: the statement did not happen, as a whole.
     """
     calls = [attempt for job in jobs for attempt in job.attempts] + list(attempts)
-    rows = await database.fetch(_FINISH, {"worker_id": worker_id, **_job_arrays(jobs), **_attempt_arrays(calls)})
+    rows = await database.fetch(_FINISH, {"worker_id": worker_id, **_arrays(jobs, calls)})
     return Finish(
         ended=frozenset(row["id"] for row in rows),
         finished_batches=frozenset(row["batch_id"] for row in rows if row["whole"]),
@@ -166,6 +175,11 @@ async def ended_as_mine(database: Database, worker_id: UUID, epochs: dict[UUID, 
         {"ids": list(epochs), "epochs": list(epochs.values()), "worker_id": worker_id},
     )
     return frozenset(row["id"] for row in rows)
+
+
+def _arrays(jobs: Sequence[FinishedJob], calls: Sequence[Attempt]) -> dict[str, Any]:
+    steps = [(job.id, job.steps) for job in jobs if job.steps]
+    return {**_job_arrays(jobs), **_attempt_arrays(calls), **step_store.arrays(steps)}
 
 
 def _job_arrays(jobs: Sequence[FinishedJob]) -> dict[str, Any]:

@@ -1,15 +1,11 @@
-"""Jobs that go on at another deployment, and what their route's steps answered so far."""
+"""Jobs that go on at another deployment, with what their route's steps answered so far."""
 
 from collections.abc import Sequence
-from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
-from penstock.completion.encoding import dumps, loads, pack, unpack
-from penstock.completion.result import CompletionResult
 from penstock.completion.step import RouteStep
-from penstock.completion.usage import Usage
 from penstock.store import flows
+from penstock.store import steps as step_store
 from penstock.store.database import Database
 
 #: jobs that are looked at to see how often routes go on
@@ -25,13 +21,13 @@ async def hop(
     deployment: str,
     flow_id: int,
     fallback: list[str],
-    step: RouteStep | None = None,
+    steps: Sequence[RouteStep] = (),
 ) -> bool:
     """Move a running job of this worker to another deployment, with what is left to ask after that.
 
     A job with a client waiting goes into that deployment's queue, and its doorbell must be rung; another one joins the
-    backlog there. Its place in the order is what its age makes it: first. A `step` is the answer that was not accepted
-    here; it is stored in the same statement, so that it is there when the next one is judged.
+    backlog there. Its place in the order is what its age makes it: first. The `steps` are answers that were not
+    accepted here; they are stored in the same statement, so that they are there when the next one is judged.
 
     Returns:
         False when the job is this worker's no more, or its again by a newer claim.
@@ -46,13 +42,12 @@ async def hop(
             WHERE id = %(id)s AND state = 'running' AND worker_id = %(worker_id)s AND epoch = %(epoch)s
             RETURNING flow_id, priority, id, route_step
         ), answered AS (
-            INSERT INTO route_steps (job_id, step, deployment, confidence, reason, usage, cost, body)
-            SELECT id, route_step, %(from)s::text, %(confidence)s::real, %(reason)s::text, %(usage)s::int[],
-                   %(cost)s::numeric, %(body)s::bytea
-            FROM moved WHERE %(answered)s::smallint > 0
-        ), """
-        + f"{flows.HEADS}, woken AS ({flows.WAKE})"
-        + """
+        """
+        + f"""
+            INSERT INTO route_steps ({step_store.COLUMNS})
+            SELECT m.id, m.route_step - %(answered)s::smallint + s.place, {step_store.VALUES}
+            FROM {step_store.ROWS} JOIN moved m ON m.id = s.job_id
+        ), {flows.HEADS}, woken AS ({flows.WAKE})
         SELECT count(*)::int AS moved FROM moved
         """,
         {
@@ -62,39 +57,11 @@ async def hop(
             "deployment": deployment,
             "flow_id": flow_id,
             "fallback": fallback or None,
-            **_values(step),
+            "answered": len(steps),
+            **step_store.arrays([(job_id, steps)]),
         },
     )
     return bool(row and row["moved"])
-
-
-def _values(step: RouteStep | None) -> dict[str, Any]:
-    if step is None:
-        return {"answered": 0, **dict.fromkeys(("from", "confidence", "reason", "usage", "cost", "body"))}
-    return {
-        "answered": 1,
-        "from": step.deployment,
-        "confidence": step.confidence,
-        "reason": step.reason,
-        "usage": step.usage.to_json(),
-        "cost": step.cost,
-        "body": pack(dumps(step.result.to_json())),
-    }
-
-
-async def steps_of(database: Database, job_ids: Sequence[UUID]) -> dict[UUID, list[RouteStep]]:
-    """What the routes of jobs have answered so far and not accepted, in the order of their steps."""
-    rows = await database.fetch(
-        """
-        SELECT job_id, deployment, confidence, reason, usage, cost, body FROM route_steps
-        WHERE job_id = ANY(%(ids)s) ORDER BY job_id, step
-        """,
-        {"ids": list(job_ids)},
-    )
-    found: dict[UUID, list[RouteStep]] = {}
-    for row in rows:
-        found.setdefault(row["job_id"], []).append(_step(row))
-    return found
 
 
 async def went_on(database: Database, tenant_id: str, routes: Sequence[str]) -> dict[str, list[int]]:
@@ -119,16 +86,3 @@ async def went_on(database: Database, tenant_id: str, routes: Sequence[str]) -> 
         for step in range(row["route_step"] + 1):
             asked[step] += row["jobs"]
     return found
-
-
-def _step(row: dict[str, Any]) -> RouteStep:
-    cost: Decimal | None = row["cost"]
-    return RouteStep(
-        deployment=row["deployment"],
-        result=CompletionResult.from_json(loads(unpack(row["body"]))),
-        accepted=False,
-        confidence=row["confidence"],
-        reason=row["reason"],
-        usage=Usage.from_json(row["usage"]),
-        cost=cost,
-    )

@@ -20,6 +20,9 @@ routes:
   formal: {{strategy: escalation, steps: [fast, claude], accept: {{pattern: "^sure"}}}}
   agreed: {{strategy: escalation, steps: [fast, twin, claude], accept: {{agreement: exact}}}}
   thrifty: {{strategy: escalation, steps: [fast, claude], accept: {{pattern: never}}, max_cost: 0.000001}}
+  judged: {{strategy: escalation, steps: [fast, claude], accept: {{judge: {{model: twin, min: 0.7}}}}}}
+  abreast: {{strategy: escalation, steps: [fast, other, claude], accept: {{agreement: exact}}, parallel: 2}}
+  shown: {{strategy: escalation, steps: [fast, claude], accept: {{pattern: "^sure"}}, stream: generations}}
   probable: {{strategy: escalation, steps: [fast, claude], accept: {{min_probability: 0.999999}}}}
 keys:
 """
@@ -79,6 +82,61 @@ def test_improbable_tokens_go_on_and_are_not_shown_unasked(routed: Stack):
     found = ask(routed, "probable", "[[echo: some words here]]")
     assert steps(found) == [("fast", False), ("claude", True)]
     assert 0 < found["routing"]["steps"][0]["confidence"] < 1
+
+
+def test_a_judge_is_one_more_call_of_the_same_job(routed: Stack):
+    """The simulated judge repeats what it finds in the question: its grade."""
+    for grade, by in ((85, "fast"), (40, "claude")):
+        found = ask(routed, "judged", f"[[echo: {grade}]]")
+        assert found["deployment"] == by
+        first = found["routing"]["steps"][0]
+        assert (first["signals"], f"twin grades it {grade / 100:.2f}" in first["reason"]) == (
+            {"judge": grade / 100},
+            True,
+        )
+        called = ["fast", "twin"] + (["claude"] if by == "claude" else [])
+        assert [attempt["deployment"] for attempt in found["attempts"]] == called
+        assert first["cost"] == pytest.approx(sum(attempt["cost"] for attempt in found["attempts"][:2]))
+        assert found["cost"] == pytest.approx(sum(step["cost"] for step in found["routing"]["steps"]))
+
+
+def test_two_cheap_models_are_asked_at_once(routed: Stack):
+    found = ask(routed, "abreast", "[[echo: 42]]")
+    assert steps(found) == [("fast", True), ("other", False)]
+    assert found["routing"]["answered_by"] == "fast"
+    assert {attempt["deployment"] for attempt in found["attempts"]} == {"fast", "other"}
+    assert found["cost"] == pytest.approx(sum(step["cost"] for step in found["routing"]["steps"]))
+    found = ask(routed, "abreast", "[[tokens: 12]]")
+    assert steps(found) == [("fast", False), ("other", False), ("claude", True)]
+    assert sorted(attempt["deployment"] for attempt in found["attempts"]) == ["claude", "fast", "other"]
+
+
+def test_a_batch_asks_two_at_once_line_by_line(routed: Stack):
+    client = routed.client()
+    lines = [chat_line(f"p-{n}", f"[[echo: {n}]]" if n % 3 else f"[[tokens: {n + 5}]]", "abreast") for n in range(60)]
+    before = routed.anthropic_wire.stats()["succeeded"]
+    batch = wait(client, submit(client, jsonl(lines)).id)
+    assert (batch.status, batch.request_counts.completed) == ("completed", 60)
+    assert routed.anthropic_wire.stats()["succeeded"] - before == 20
+
+
+def test_a_stream_may_show_an_answer_before_it_is_accepted(routed: Stack):
+    text = "no, " + "word " * 40
+    body = {"model": "shown", "messages": [{"role": "user", "content": f"[[echo: {text}]]"}], "stream": True}
+    made = routed.call("POST", "/v1/jobs", body)[1]
+    seen = list(events(routed, made["id"]))
+    kinds = [event["event"] for event in seen]
+    assert kinds.count("reset") <= 1  # none where nobody read before the second answer began
+    after = kinds.index("reset") if "reset" in kinds else 0
+    told = [json.loads(event["data"])["text"] for event in seen[after:] if event["event"] == "delta"]
+    final = json.loads(seen[-1]["data"])
+    assert "".join(told) == final["output"]["text"]
+    assert final["routing"]["answered_by"] == "claude"
+    again = list(events(routed, made["id"]))
+    assert [event["event"] for event in again].count("reset") == 0
+    # a vendor's stream cannot take back what it told
+    stream = routed.client().responses.create(model="shown", input=f"[[echo: {text}]]", background=True, stream=True)
+    assert "".join(event.delta for event in stream if event.type == "response.output_text.delta") == text
 
 
 def test_a_batch_escalates_line_by_line(routed: Stack):

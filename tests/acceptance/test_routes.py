@@ -143,10 +143,11 @@ def test_speed_moves_away_from_a_deployment_that_has_become_slow(routed: Stack):
         warm("house", 16)
         until(lambda: place() == "plain")
         before = routed.openai_wire.stats()["succeeded"]
-        lines = [chat_line(f"q-{n}", "[[tokens: 5]]", "quick") for n in range(40)]
+        lines = [chat_line(f"q-{n}", f"[[tokens: 5]] {n}", "quick") for n in range(40)]
         batch = wait(client, submit(client, jsonl(lines)).id)
         assert batch.request_counts.completed == 40
-        assert routed.openai_wire.stats()["succeeded"] - before == 40
+        told = [line for line in metrics(routed).splitlines() if line.startswith("penstock_recent")]
+        assert routed.openai_wire.stats()["succeeded"] - before == 40, told
         found = job(routed, "quick", "[[tokens: 5]]")
         assert (found["deployment"], found["routing"]["policy"]) == ("plain", "latency")
         assert "when it leaves the backlog" in found["routing"]["reason"]

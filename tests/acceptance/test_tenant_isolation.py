@@ -94,6 +94,7 @@ ROUTES: dict[tuple[str, str], Named | Listed | Own | Operator | Public] = {
     ("GET", "/v1/batches"): Listed(("batch_id",)),
     ("GET", "/v1/batches/{batch_id}"): Named(),
     ("GET", "/v1/batches/{batch_id}/results"): Named(),
+    ("GET", "/v1/batches/{batch_id}/costs"): Named(),
     ("POST", "/v1/batches/{batch_id}/cancel"): Named(owner=400),  # it has ended
     ("GET", "/v1/messages/batches"): Listed(("message_batch_id",)),
     ("GET", "/v1/messages/batches/{batch_id}"): Named(),
@@ -129,6 +130,13 @@ ROUTES: dict[tuple[str, str], Named | Listed | Own | Operator | Public] = {
     ("GET", "/admin/workers"): Operator(),
     ("GET", "/admin/breakers"): Operator(),
     ("GET", "/admin/breakers/events"): Operator(),
+    ("GET", "/admin/routes"): Operator(),
+    ("GET", "/admin/routes/{route}"): Operator(),
+    ("GET", "/admin/routes/{route}/artefacts"): Operator(),
+    ("POST", "/admin/routes/{route}/artefacts"): Operator({}),
+    ("POST", "/admin/routes/{route}/artefacts/{version}/activate"): Operator({}),
+    ("DELETE", "/admin/routes/{route}/artefacts/active"): Operator(),
+    ("GET", "/admin/routes/{route}/status"): Operator(),
     ("GET", "/metrics"): Operator(),
     ("GET", "/healthz"): Public(),
     ("GET", "/readyz"): Public(),
@@ -255,7 +263,8 @@ def owner(stack: Stack) -> Iterator[Owner]:
         stack.call("POST", "/admin/keys", {"tenant": tenant}, key=ADMIN_KEY)[1]
         for tenant in ("isolated-a", "isolated-b")
     ]
-    made = Owner(stack, keys[0]["key"], keys[1]["key"], {"key_id": keys[0]["id"], "tenant_id": "isolated-a"})
+    ids = {"key_id": keys[0]["id"], "tenant_id": "isolated-a", "route": "isolated-route", "version": "98765432"}
+    made = Owner(stack, keys[0]["key"], keys[1]["key"], ids)
     with receiving() as receiver:
         fill(made, receiver.url)
         yield made

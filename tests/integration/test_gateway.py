@@ -12,6 +12,7 @@ import pytest
 
 from penstock import CompletionStream, LLMGateway
 from penstock.errors import (
+    ConfigError,
     GuardBlocked,
     InvalidRequest,
     ModelNotFound,
@@ -21,6 +22,9 @@ from penstock.errors import (
 )
 from penstock.http import make_client
 from penstock.redis import Redis
+from penstock.routing.artefact import Artefact
+from penstock.routing.difficulty import LearnedScore
+from penstock.routing.learnt import LearntPolicy
 from simulator.options import SimulatorOptions
 from simulator.server import start
 
@@ -260,3 +264,64 @@ async def _ledger(url: str) -> list[dict[str, Any]]:
     finally:
         await client.aclose()
     return list(found["requests"].values())
+
+
+ESCALATING = {
+    "models": {
+        "fast": {"provider": "one", "price": {"input": 1, "output": 2}},
+        "twin": {"provider": "one", "upstream_model": "twin", "price": {"input": 1, "output": 2}},
+        "sound": {"provider": "other", "upstream_model": "house", "price": {"input": 3, "output": 15}},
+    },
+    "routes": {
+        "formal": {"strategy": "escalation", "steps": ["fast", "sound"], "accept": {"pattern": "^sure"}},
+        "judged": {"strategy": "escalation", "steps": ["fast", "sound"], "accept": {"judge": {"model": "twin"}}},
+        "abreast": {
+            "strategy": "escalation", "steps": ["fast", "twin", "sound"], "accept": {"agreement": "exact"},
+            "parallel": 2,
+        },
+        "verified": {"strategy": "escalation", "steps": ["fast", "sound"], "accept": {"verifier": True}},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("route", "text", "model", "asked"),
+    [
+        ("formal", "[[echo: sure]]", "fast", ["fast"]),
+        ("formal", "[[echo: no]]", "sound", ["fast", "sound"]),
+        ("judged", "[[echo: 90]]", "fast", ["fast", "twin"]),
+        ("judged", "[[echo: 10]]", "sound", ["fast", "twin", "sound"]),
+        ("abreast", "[[echo: 42]]", "fast", ["fast", "twin"]),
+        ("abreast", "[[tokens: 9]]", "sound", ["fast", "twin", "sound"]),
+        ("verified", "[[echo: x]]", "sound", ["fast", "sound"]),
+    ],
+)
+async def test_a_route_escalates(urls: tuple[str, str], route: str, text: str, model: str, asked: list[str]) -> None:
+    async with LLMGateway(config(urls, **ESCALATING)) as gateway:
+        answer = await gateway.complete(ask(text), model=route)
+        assert (answer.model, answer.routing["answered_by"]) == (model, model)
+        assert sorted(attempt.deployment for attempt in answer.attempts) == sorted(asked)
+        assert answer.cost == sum(attempt.cost for attempt in answer.attempts)
+        assert float(answer.cost) == pytest.approx(sum(step["cost"] for step in answer.routing["steps"]))
+
+
+async def test_an_escalated_stream_shows_what_is_accepted(urls: tuple[str, str]) -> None:
+    async with LLMGateway(config(urls, **ESCALATING)) as gateway:
+        for text in ("sure thing", "no way"):
+            stream = await gateway.complete(ask(f"[[echo: {text}]]"), model="formal", stream=True)
+            assert "".join([part async for part in stream.text()]) == text
+
+
+async def test_a_library_takes_its_learnt_policies_from_documents(urls: tuple[str, str]) -> None:
+    score = LearnedScore(True, {}, {}, {}, (0.2, 0.1, 0.0))
+
+    def learnt(threshold: float | None) -> dict[str, Any]:
+        artefact = Artefact(0.99, threshold, 0.5, 0.0, score, {})
+        return {"verified": LearntPolicy("verifier", "fast", "sound", artefact).to_json()}
+
+    for threshold, asked in ((0.5, ["fast"]), (0.1, ["fast", "sound"]), (None, ["sound"])):
+        async with LLMGateway(config(urls, **ESCALATING), learnt=learnt(threshold)) as gateway:
+            answer = await gateway.complete(ask("[[echo: x]]"), model="verified")
+            assert [attempt.deployment for attempt in answer.attempts] == asked
+    with pytest.raises(ConfigError, match="formal"):
+        LLMGateway(config(urls, **ESCALATING), learnt={"formal": {"kind": "none"}})

@@ -57,7 +57,7 @@ async def runtime(database: Database, redis: Redis, endless: Endless) -> AsyncIt
         database=database,
         redis=redis,
         pipeline=endless,  # type: ignore[arg-type]
-        exits=Exits(commit, returns, SimpleNamespace()),  # type: ignore[arg-type]
+        exits=Exits(commit, returns, SimpleNamespace(), SimpleNamespace()),  # type: ignore[arg-type]
         writer=StreamWriter(redis, worker_id),
         permits=PLACES,
         worker_id=worker_id,

@@ -161,6 +161,12 @@ async def test_another_tenant_or_context_gets_no_such_answer(serving: Bench, cha
     assert await serving.ask("pay.", **changes) == ("answer 2", None)  # type: ignore[arg-type]
 
 
+async def test_what_no_model_sees_keeps_no_questions_apart(serving: Bench) -> None:
+    await serving.ask("pay", extra={"metadata": {"trace": "1"}}, user="x")
+    assert await serving.ask("pay.", extra={"metadata": {"trace": "2"}}, user="y") == ("answer 1", "semantic")
+    assert await serving.ask("pay.", extra={"verbosity": "low"}) == ("answer 2", None)
+
+
 async def test_the_gate_stands_before_the_nearest_neighbour(serving: Bench) -> None:
     await serving.ask("pay")
     assert await serving.ask("not pay") == ("answer 2", None)

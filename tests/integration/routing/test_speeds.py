@@ -1,7 +1,9 @@
 """Live statistics in a real Redis: what workers write, what is read of it, and that it stays small."""
 
+import pytest
+
 from penstock.redis import Redis, connect
-from penstock.routing.speeds import Speeds, speed_key
+from penstock.routing.speeds import STALE_SECONDS, Speeds, speed_key
 from penstock.routing.statistics import WINDOW_CALLS, WINDOW_SECONDS, Sample
 
 
@@ -33,6 +35,21 @@ async def test_only_the_newest_calls_count_and_memory_is_bounded(redis: Redis):
     assert await redis.xlen(speed_key("a")) <= WINDOW_CALLS
     assert await redis.memory_usage(speed_key("a"), samples=0) < 50_000
     assert 0 < await redis.ttl(speed_key("a")) <= WINDOW_SECONDS
+
+
+async def test_what_was_read_holds_over_a_moment_without_redis(redis: Redis, monkeypatch: pytest.MonkeyPatch):
+    now = 0.0
+    speeds = Speeds(redis, lambda: now)
+    speeds.add("a", Sample(1.0, 10))
+    await speeds.flush()
+    known = await speeds.known(["a"])
+    assert known
+    monkeypatch.setattr(speeds, "_redis", connect("redis://127.0.0.1:1", size=1))
+    now = STALE_SECONDS / 2
+    assert await speeds.known(["a"]) == known
+    assert await speeds.known(["a", "b"]) is None
+    now = 2 * STALE_SECONDS
+    assert await speeds.known(["a"]) is None
 
 
 async def test_nobody_can_tell_while_redis_is_away():

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from penstock.completion import CompletionRequest, CompletionResult, PartDelta, ResultPart, Usage
 from penstock.completion.step import RouteStep, Verdict
 from penstock.errors import ProviderUnreachable
-from penstock.execution.accept import Escalation
+from penstock.execution.accept import Candidate, Escalation
+from penstock.routing.judges import Answered, Ask
 
 REQUEST = CompletionRequest(model="smart", messages=())
-SPENT = (Usage(5, 6), Decimal("0.25"))
 prices = st.lists(st.none() | st.decimals("0", "1", places=3), max_size=4)
 
 
@@ -21,32 +21,80 @@ def result(text: str) -> CompletionResult:
     return CompletionResult((ResultPart("text", text),), ((0, len(text), 0),), ("stop",), Usage(5, 6))
 
 
-def distrusts(request: CompletionRequest, answer: CompletionResult, earlier: Sequence[RouteStep]) -> Verdict:
+async def distrusts(answered: Answered, ask: Ask) -> Verdict:
     return Verdict(False, 0.25, "short")
+
+
+async def by_length(answered: Answered, ask: Ask) -> Verdict:
+    """Trusts four letters or more, or what another model said too."""
+    text = answered.result.text
+    same = any(step.result.text == text for step in answered.others)
+    return Verdict(len(text) > 3 or same, len(text) / 10, "by length")
+
+
+async def unasked(deployment: str, request: CompletionRequest) -> CompletionResult:
+    raise AssertionError("nobody is asked here")
+
+
+def candidate(text: str, deployment: str = "cheap", cost: str | None = "0.25") -> Candidate:
+    return Candidate(deployment, result(text), lambda: (Usage(5, 6), Decimal(cost) if cost else None), unasked)
 
 
 def step(text: str, cost: Decimal | None = None, confidence: float | None = 0.25) -> RouteStep:
     return RouteStep("cheap", result(text), False, confidence, "short", Usage(5, 6), cost)
 
 
-def test_the_judge_decides_but_on_the_last_step():
+async def judged(route: Escalation, candidates: Sequence[Candidate], earlier: Sequence[RouteStep] = (), last=False):
+    return await route.judged(REQUEST, candidates, earlier, last=last)
+
+
+async def test_the_judge_decides_but_on_the_last_step():
     route = Escalation("smart", distrusts)
-    first = route.step(REQUEST, "cheap", result("x"), [], spent=SPENT, last=False)
+    (first,), chosen = await judged(route, [candidate("x")])
     assert (first.accepted, first.confidence, first.reason, first.cost) == (False, 0.25, "short", Decimal("0.25"))
-    assert route.step(REQUEST, "strong", result("x"), [first], spent=SPENT, last=True).accepted
+    assert chosen is None
+    _, chosen = await judged(route, [candidate("x", "strong")], [first], last=True)
+    assert chosen is not None
+    assert chosen.accepted
 
 
 @given(prices, st.decimals("0", "2", places=3))
-def test_no_more_is_asked_when_the_budget_is_used_up(before: list[Decimal | None], budget: Decimal):
+async def test_no_more_is_asked_when_the_budget_is_used_up(before: list[Decimal | None], budget: Decimal):
     route = Escalation("smart", distrusts, budget)
-    found = route.step(REQUEST, "b", result("x"), [step("y", cost) for cost in before], spent=SPENT, last=False)
+    (found,), chosen = await judged(route, [candidate("x", "b")], [step("y", cost) for cost in before])
     assert found.accepted == (sum(cost or 0 for cost in before) + Decimal("0.25") >= budget)
-    assert ("budget" in found.reason) == found.accepted
+    assert ("budget" in found.reason) == found.accepted == (chosen is found)
+
+
+async def test_of_several_asked_at_once_the_first_that_is_trusted_is_given():
+    route = Escalation("smart", by_length)
+    steps, chosen = await judged(route, [candidate("ab", "a"), candidate("abcd", "b"), candidate("abcde", "c")])
+    assert [one.accepted for one in steps] == [False, True, False]
+    assert chosen is steps[1]
+    assert "not needed" in steps[2].reason
+
+
+async def test_two_that_agree_speak_for_each_other():
+    steps, chosen = await judged(Escalation("smart", by_length), [candidate("ab", "a"), candidate("ab", "b")])
+    assert chosen is steps[0]
+
+
+async def test_where_none_of_several_is_trusted_the_most_trusted_stands_at_the_end():
+    route = Escalation("smart", by_length)
+    several = [candidate("abc", "a"), candidate("x", "b")]
+    assert (await judged(route, several))[1] is None
+    steps, chosen = await judged(route, several, last=True)
+    assert chosen is steps[0]
+    assert chosen.reason == "by length; the last step of the route"
+    _, chosen = await judged(replace(route, max_cost=Decimal("0.5")), several)
+    assert chosen is not None
+    assert "budget" in chosen.reason
 
 
 def test_what_was_chosen_is_explained():
     route = Escalation("smart", distrusts)
-    told = route.explain([step("x", Decimal("0.5")), step("y")])
+    steps = [step("x", Decimal("0.5")), step("y")]
+    told = route.explain(steps, steps[1])
     assert (told["route"], told["policy"], told["answered_by"]) == ("smart", "escalation", "cheap")
     assert [entry["cost"] for entry in told["steps"]] == [0.5, None]
 
@@ -70,7 +118,7 @@ def test_what_only_the_judge_asked_for_is_taken_off_again():
     part = ResultPart("text", "ab", logprobs=tokens * 2)
     seen = CompletionResult((part,), ((0, 0, 0), (0, 1, 1), (0, 0, 1), (0, 1, 0)), ("stop",), Usage(5, 6))
     route = Escalation("smart", distrusts, reads_logprobs=True)
-    assert route.asking(REQUEST).logprobs
+    assert route.asking(REQUEST, "cheap").logprobs
     given = route.as_asked(REQUEST, seen)
     assert given.parts == (ResultPart("text", "ab"),)
     assert [event.text for event in given.events() if isinstance(event, PartDelta)] == ["a", "b"]

@@ -14,6 +14,9 @@ from penstock.guard.pipeline import Guard
 from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
 from penstock.redis import connect
+from penstock.routing.learnt import LearntPolicies
+from penstock.routing.watch import RouteWatch
+from penstock.store.database import Database
 from penstock.store.jobs import ClaimedJob
 
 CONFIG = Config.model_validate(
@@ -30,6 +33,9 @@ class Away:
     async def complete(self, *_: object) -> None:
         raise Unavailable("The database cannot be reached.")
 
+    def shut_for(self, _: str) -> float:
+        return 0.0
+
 
 def claimed(lane: str) -> ClaimedJob:
     return ClaimedJob(
@@ -42,7 +48,9 @@ def claimed(lane: str) -> ClaimedJob:
 
 def pipeline() -> Pipeline:
     redis = connect("redis://127.0.0.1:1", size=1)  # nothing is counted here
-    return Pipeline(CONFIG, Deployments(CONFIG), Away(), Away(), Guard(CONFIG.guard), Tally(redis))
+    learnt = LearntPolicies.given(CONFIG.routes, {})
+    watch = RouteWatch(Database("postgresql://127.0.0.1:1/x", size=1, name="test"), learnt)
+    return Pipeline(CONFIG, Deployments(CONFIG), Away(), Away(), Guard(CONFIG.guard), Tally(redis), learnt, watch)
 
 
 async def test_queued_work_goes_back_to_the_backlog():

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from penstock.completion.encoding import dumps
-from penstock.execution.stages import escalation_of, may_serve
+from penstock.execution.stages import Ahead, ahead_of, allows
 from penstock.ids import new_id
 from penstock.store.jobs import ClaimedJob
 
@@ -25,21 +25,22 @@ def job(deployment: str, fallback: list[str] | None, routing: dict[str, Any] | N
 @pytest.mark.parametrize(
     ("deployment", "left", "routing", "found"),
     [
-        ("a", ["b", "c", "d"], STAGED, ("smart", ["c"])),
-        ("b", ["c", "d"], STAGED, ("smart", ["c"])),
-        ("c", ["d"], STAGED, ("smart", [])),
-        ("d", None, STAGED, ("smart", [])),
-        ("a", ["b"], {"order": ["a", "b"]}, (None, [])),
-        ("a", ["b"], None, ("m", ["b"])),
+        ("a", ["b", "c", "d"], STAGED, Ahead("smart", (("c",),))),
+        ("b", ["c", "d"], STAGED, Ahead("smart", (("c",),))),
+        ("c", ["d"], STAGED, Ahead("smart")),
+        ("d", None, STAGED, Ahead("smart")),
+        ("a", ["c", "d"], {**STAGED, "stages": [["a"], ["b"], ["c", "d"]]}, Ahead("smart", (("c", "d"),))),
+        ("a", ["b"], {"order": ["a", "b"]}, Ahead(None)),
+        ("a", ["b", "c"], None, Ahead("m", (("b",), ("c",)))),
     ],
 )
 def test_who_is_asked_when_an_answer_is_not_trusted(
-    deployment: str, left: list[str] | None, routing: dict[str, Any] | None, found: tuple[str | None, list[str]]
+    deployment: str, left: list[str] | None, routing: dict[str, Any] | None, found: Ahead
 ) -> None:
-    assert escalation_of(job(deployment, left, routing)) == found
+    assert ahead_of(job(deployment, left, routing)) == found
 
 
 def test_a_deployment_that_was_never_found_fit_may_not_serve() -> None:
-    assert may_serve(job("a", None, None))
-    assert may_serve(job("d", None, STAGED))
-    assert not may_serve(job("new", ["a"], STAGED))
+    assert allows(job("a", None, None), "a")
+    assert allows(job("a", None, STAGED), "d")
+    assert not allows(job("new", ["a"], STAGED), "new")

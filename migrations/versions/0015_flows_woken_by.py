@@ -1,11 +1,11 @@
 """Which transaction woke a flow last: a dispatcher reads what changed since it looked, not every flow there is.
 
-Revision ID: 0019
+Revision ID: 0015
 """
 
 from alembic import op
 
-revision = "0019"
+revision = "0015"
 down_revision = "0014"
 
 

@@ -1,0 +1,48 @@
+"""What a route may say of escalation: an error names the key."""
+
+from typing import Any
+
+import pytest
+
+from penstock.errors import ConfigError
+from penstock.settings import parse_config
+
+
+def config(**route: Any) -> dict[str, Any]:
+    return {
+        "providers": {"p": {"wire_format": "openai", "base_url": "http://127.0.0.1/v1"}},
+        "models": {"cheap": {"provider": "p"}, "strong": {"provider": "p"}},
+        "routes": {"smart": {"strategy": "escalation", "steps": ["cheap", "strong"], **route}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("route", "words"),
+    [
+        ({"parallel": 3}, ["routes.smart.parallel", "2 steps"]),
+        ({"parallel": 0}, ["parallel"]),
+        ({"accept": {"judge": {"model": "wise"}}}, ["routes.smart.accept.judge.model", "`wise`"]),
+        ({"accept": {"samples": {"count": 9, "rule": "numeric"}}}, ["samples", "count"]),
+        ({"accept": {"samples": {"count": 1}}}, ["samples", "rule"]),
+        ({"accept": {"require": "most"}}, ["require"]),
+        ({"stream": "both"}, ["stream"]),
+        ({"shadow": 1.5}, ["shadow"]),
+        ({"shadow": 0.1, "steps": ["cheap"]}, ["routes.smart.shadow", "one step"]),
+        ({"strategy": "fallback", "shadow": 0.1}, ["routes.smart.shadow", "belongs to"]),
+        ({"strategy": "fallback", "parallel": 2}, ["routes.smart.parallel", "belongs to"]),
+        ({"strategy": "fallback", "accept": {"verifier": True}}, ["routes.smart.accept", "belongs to"]),
+    ],
+)
+def test_what_cannot_be_is_named(route: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_config(config(**route), "test")
+    assert [word for word in words if word not in refused.value.message] == []
+
+
+def test_everything_at_once_can_be_said() -> None:
+    accept = {
+        "agreement": "numeric", "verifier": True, "samples": {"rule": "numeric"}, "judge": {"model": "strong"},
+        "require": "all",
+    }  # fmt: skip
+    route = parse_config(config(accept=accept, parallel=2, stream="generations", shadow=0.02), "test").routes["smart"]
+    assert (route.accept.samples.count, route.accept.judge.min, route.shadow) == (2, 0.7, 0.02)
