@@ -31,7 +31,7 @@ from penstock.cache.minilm import Floats, SentenceEncoder
 from penstock.cache.replay import Stream
 
 FOLDS = 4
-STEPS = 200
+STEPS = 120
 #: of the file: how much of it is streamed, and in how many orders
 SHARES = (0.25, 0.5, 1.0)
 ORDERS = 3

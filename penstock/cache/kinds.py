@@ -30,6 +30,7 @@ class Weighing:
 
     `least` is the cosine with the nearest kind from which on a question is of a known one; the rest are the weights of
     the cosine, of the length bonus (`replay.length_bonus`) and of the less clear one's clearness, and what is added.
+    `strange` is added where either is of no known kind: there the turn says less than where it was learnt.
     """
 
     least: float
@@ -37,6 +38,7 @@ class Weighing:
     length: float
     clear: float
     offset: float
+    strange: float
 
 
 class Kinds:
@@ -52,7 +54,7 @@ class Kinds:
         return Placed(ranked[:, -1], ranked[:, -1] - ranked[:, -2])
 
     def scores(self, plain: Floats, cosines: Floats, bonus: Floats, asked: Placed, stored: Placed) -> Floats:
-        """The scores of questions (rows) with stored ones (columns): `plain` where either is of no known kind.
+        """The scores of questions (rows) with stored ones (columns), near `plain` where either is of no known kind.
 
         `bonus` is what `replay.length_bonus` says of each pair.
         """
@@ -60,7 +62,7 @@ class Kinds:
         clear = np.minimum(asked.clear[:, None], stored.clear[None])
         weighed = weigh.cosine * cosines + weigh.length * bonus + weigh.clear * clear + weigh.offset
         known = np.minimum(asked.nearest[:, None], stored.nearest[None]) >= weigh.least
-        found: Floats = np.where(known & (plain >= FLOOR), weighed, plain).astype(np.float32)
+        found: Floats = np.where(known & (plain >= FLOOR), weighed, plain + weigh.strange).astype(np.float32)
         return found
 
     def numbers(self) -> NDArray[np.float64]:
