@@ -14,7 +14,7 @@ class Verdict:
     """What is thought of an answer: `confidence` is 0 to 1, None where no signal had anything to say.
 
     `signals` holds what each signal that was asked had to say, by its name; `need`, where a verifier was asked, is its
-    score, which its threshold is compared with and which is no chance.
+    score, which its threshold is compared with and which is no chance, and `artefact` its version.
     """
 
     accepted: bool
