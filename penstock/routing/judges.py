@@ -148,6 +148,7 @@ class ConfiguredJudge:
         found = policy.artefact.decide(exchange_of(answered.request, answered.result, policy.rule))
         confidence = min(max(1.0 - found.prediction.cheap_wrong, 0.0), 1.0)
         signals = {"verifier": confidence, "need": found.need, "artefact": float(policy.version)}
+        signals["strange"] = float(found.strange is not None)
         return Verdict(not found.escalate, confidence, f"verifier {policy.version}: {found.words()}", signals)
 
 
