@@ -290,7 +290,8 @@ class LLMGateway:
                 running.findings += one.findings
                 running.cached = one.cached
 
-        found = await climb(escalation, running.request, running.stages, running.fallback_on, attempt, emit)
+        stages, spare = running.stages, [name for name in running.left if name not in running.stages]
+        found = await climb(escalation, running.request, stages, spare, running.fallback_on, attempt, emit)
         attempts, findings = tuple(running.attempts), tuple(running.findings)
         routing = {**found.routing, **(running.routing or {})}
         return CompletionResponse(
