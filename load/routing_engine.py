@@ -25,7 +25,7 @@ from load.routing_pairs import Pair
 
 #: no probability is 0 on the wire
 _LEAST = 1e-9
-_LIMIT_SECONDS = 240.0
+_LIMIT_SECONDS = 600.0
 #: two sums of the same prices and tokens, one in decimals and one in floats
 _SAME = 1e-9
 _READERS = 8

@@ -66,20 +66,24 @@ def _chat_reply(question: Question, call: Call) -> Reply:
 class AzureOpenAIWire(OpenAIWire):
     """See `simulator.vendor.Vendor`."""
 
-    endpoints: tuple[Endpoint, ...] = (
-        Endpoint(
-            "/openai/deployments/{deployment}/chat/completions", _deployed(openai_chat.read), _chat_reply, chat_error
-        ),
-        Endpoint(
-            "/openai/deployments/{deployment}/embeddings",
-            _deployed(openai_embeddings.read),
-            openai_embeddings.reply,
-            generates=False,
-        ),
-        Endpoint("/openai/v1/chat/completions", openai_chat.read, _chat_reply, chat_error),
-        Endpoint("/openai/v1/responses", openai_responses.read, openai_responses.reply, responses_error),
-        Endpoint("/openai/v1/embeddings", openai_embeddings.read, openai_embeddings.reply, generates=False),
-    )
+    def __init__(self) -> None:
+        self.endpoints: tuple[Endpoint, ...] = (
+            Endpoint(
+                "/openai/deployments/{deployment}/chat/completions",
+                _deployed(openai_chat.read),
+                _chat_reply,
+                chat_error,
+            ),
+            Endpoint(
+                "/openai/deployments/{deployment}/embeddings",
+                _deployed(openai_embeddings.read),
+                openai_embeddings.reply,
+                generates=False,
+            ),
+            Endpoint("/openai/v1/chat/completions", openai_chat.read, _chat_reply, chat_error),
+            Endpoint("/openai/v1/responses", openai_responses.read, openai_responses.reply, responses_error),
+            Endpoint("/openai/v1/embeddings", openai_embeddings.read, openai_embeddings.reply, generates=False),
+        )
 
     def authorise(self, headers: Mapping[str, str], api_key: str) -> None:
         """A key comes as `api-key`, a token of Entra ID as a bearer token."""

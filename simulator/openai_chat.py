@@ -1,5 +1,6 @@
 """POST /v1/chat/completions, plain and streamed."""
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -7,7 +8,9 @@ import orjson
 
 from simulator import fields, openai_fields, tokens
 from simulator.answers import WORDS, Answer, answer_choices, logprob, tells_logprobs
+from simulator.prompt_cache import CacheUse
 from simulator.question import Question, Transcript
+from simulator.routed_cache import RoutedCache
 from simulator.streaming import sse
 from simulator.vendor import Call, Frame, Reply
 
@@ -44,7 +47,9 @@ def read(data: bytes, _headers: Mapping[str, str]) -> Question:
         stream=fields.boolean(body, "stream"),
         user=fields.maybe_string(body, "user"),
         directives=transcript.directives(),
+        prompt=orjson.dumps(body.get("tools")).decode() + transcript.whole(),
     )
+    fields.maybe_string(body, "prompt_cache_key")
     fields.integer(body, "top_logprobs", 0, 20)
     _read_tools(question)
     _read_format(question)
@@ -95,8 +100,11 @@ def _read_format(question: Question) -> None:
         raise fields.wrong("response_format.type", "text, json_object or json_schema")
 
 
-def reply(question: Question, call: Call) -> Reply:
-    """The vendor's answer."""
+def reply(question: Question, call: Call, cache: RoutedCache | None = None) -> Reply:
+    """The vendor's answer. Without a `cache`, nothing is kept from call to call."""
+    if cache is not None:
+        key = question.body.get("prompt_cache_key")
+        question.cache_use = CacheUse(cache.read(question.model, question.prompt, key, call.began, time.perf_counter()))
     answers = answer_choices(question, call.options.answer_tokens, call.options.seed)
     output_tokens = sum(answer.tokens for answer in answers)
     if question.stream:
@@ -107,20 +115,20 @@ def reply(question: Question, call: Call) -> Reply:
         "created": call.created,
         "model": question.model,
         "choices": [_choice(question, call, index, answer) for index, answer in enumerate(answers)],
-        "usage": usage(question.input_tokens, output_tokens),
+        "usage": usage(question.input_tokens, output_tokens, question.cache_use.read),
         "service_tier": "default",
         "system_fingerprint": "fp_simulator",
     }
     return Reply(output_tokens, body=orjson.dumps(body))
 
 
-def usage(input_tokens: int, output_tokens: int) -> dict[str, Any]:
+def usage(input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> dict[str, Any]:
     """The usage object of chat and legacy completions."""
     return {
         "prompt_tokens": input_tokens,
         "completion_tokens": output_tokens,
         "total_tokens": input_tokens + output_tokens,
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": min(cached_tokens, input_tokens), "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
     }
 
@@ -189,7 +197,8 @@ def _frames(question: Question, call: Call, answers: list[Answer], output_tokens
                 size = choice.pop("size")
                 frames.append(frame([choice], size))
     if with_usage:
-        frames.append(frame([], usage=usage(question.input_tokens, output_tokens)))
+        cached = question.cache_use.read
+        frames.append(frame([], usage=usage(question.input_tokens, output_tokens, cached)))
     frames.append(Frame(b"data: [DONE]\n\n"))
     return frames
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -9,6 +10,7 @@ import orjson
 from simulator import openai_chat, openai_embeddings, openai_fields, openai_legacy, openai_responses
 from simulator.limits import BucketState, LimitHit
 from simulator.refusal import RefusalError
+from simulator.routed_cache import RoutedCache
 from simulator.streaming import sse
 from simulator.vendor import Endpoint
 
@@ -58,12 +60,15 @@ class OpenAIWire:
     """See `simulator.vendor.Vendor`."""
 
     overload_status = 503
-    endpoints: tuple[Endpoint, ...] = (
-        Endpoint("/v1/chat/completions", openai_chat.read, openai_chat.reply, chat_error),
-        Endpoint("/v1/responses", openai_responses.read, openai_responses.reply, responses_error),
-        Endpoint("/v1/completions", openai_legacy.read, openai_legacy.reply, chat_error),
-        Endpoint("/v1/embeddings", openai_embeddings.read, openai_embeddings.reply, generates=False),
-    )
+
+    def __init__(self) -> None:
+        chat = partial(openai_chat.reply, cache=RoutedCache())
+        self.endpoints: tuple[Endpoint, ...] = (
+            Endpoint("/v1/chat/completions", openai_chat.read, chat, chat_error),
+            Endpoint("/v1/responses", openai_responses.read, openai_responses.reply, responses_error),
+            Endpoint("/v1/completions", openai_legacy.read, openai_legacy.reply, chat_error),
+            Endpoint("/v1/embeddings", openai_embeddings.read, openai_embeddings.reply, generates=False),
+        )
 
     def authorise(self, headers: Mapping[str, str], api_key: str) -> None:
         """A bearer token is the only way in."""

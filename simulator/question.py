@@ -40,6 +40,8 @@ class Question:
     cache_use: CacheUse = field(default_factory=CacheUse)
     #: what the model is known to have said, which is then the answer
     recorded: Recording | None = None
+    #: the whole prompt as one text, where its beginning may be kept without a mark
+    prompt: str = ""
     #: how the answer begins, where the request ends with that
     begun: str = ""
 
@@ -60,6 +62,10 @@ class Transcript:
         self._roles.append(role)
         self.last = text
         self.last_role = role
+
+    def whole(self) -> str:
+        """All texts, each with the role of its message."""
+        return "".join(f"{role}\0{text}\0" for role, text in zip(self._roles, self._texts, strict=True))
 
     def without_last(self) -> "Transcript":
         """The conversation up to its last message."""

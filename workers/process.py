@@ -109,9 +109,9 @@ class WorkerProcess:
         self._learnt = LearntPolicies.stored(config.routes, self._database)
         self._watch = RouteWatch(self._database, self._learnt)
         self._cache_redis = connect(self.settings.redis_url, size=CONNECTIONS, timeout=None)
-        before = await self._before(caller, deployments)
         marks = Marks()
         await marks.look(self._database)
+        before = await self._before(caller, deployments, marks)
         self._answers = CachedCaller(before, caller, self._cache_redis, config.cache, self._tally.add, marks)
         writer = StreamWriter(self._redis, self.worker_id)
         returns = Returns(self._database, self.worker_id)
@@ -145,12 +145,12 @@ class WorkerProcess:
         for work in (*keeping, *routes, hearing, beating, looking):
             self._background.append(tasks.essential(work))
 
-    async def _before(self, caller: Caller, deployments: Deployments) -> Completes:
+    async def _before(self, caller: Caller, deployments: Deployments, marks: Marks) -> Completes:
         """The caller with the steps before it, down from the exact cache."""
         config = self.settings.config
         before: Completes = PromptKeeper(caller, Prefixes(self._redis))
         if any(model.continues for model in config.models.values()):
-            before = ContinuingCaller(before, Shared(self._cache_redis, config.cache))
+            before = ContinuingCaller(before, Shared(self._cache_redis, config.cache), marks)
         semantic = config.cache.semantic
         if not semantic.models:
             return before

@@ -182,7 +182,7 @@ class CacheRuleConfig(Section):
         return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
-class JudgeConfig(Section):
+class SemanticJudgeConfig(Section):
     """A configured model that is asked, last of all, whether one answer serves both questions.
 
     What does not answer in time says no.
@@ -209,7 +209,7 @@ class SemanticConfig(Section):
     calibration: Path | None = None
     level: str = "safe"
     ttl_seconds: Seconds = 24 * 3600.0
-    judge: JudgeConfig | None = None
+    judge: SemanticJudgeConfig | None = None
     max_answers: Positive = 100_000
     shadow_seconds: Seconds = 30 * 24 * 3600.0
     max_shadows: Positive = 100_000

@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 
 from penstock.cache.exact import Entry, Shared
+from penstock.cache.invalidation import Kept, Marks
 from penstock.cache.key import cache_key
 from penstock.completion import CompletionRequest, CompletionResult, Finished, PartDelta, PartStarted, ResultBuilder
 from penstock.completion.continued import Joint, can_go_on, going_on, usable_part
@@ -21,9 +22,11 @@ class ContinuingCaller:
     reads it. With masked text in it nothing is kept, as the cache holds none.
     """
 
-    def __init__(self, inner: Completes, shared: Shared) -> None:
+    def __init__(self, inner: Completes, shared: Shared, marks: Marks) -> None:
+        """`marks` say what was invalidated: a beginning may be as wrong as a whole."""
         self._inner = inner
         self._shared = shared
+        self._marks = marks
 
     async def complete(
         self, order: Order[CompletionRequest], record: CallRecord, emit: Emit | None
@@ -33,11 +36,12 @@ class ContinuingCaller:
         if key is None:
             return await self._inner.complete(order, record, emit)
         assert order.cache is not None  # else there is no key
-        found = await self._shared.get_part(key) if order.cache.reads else None
+        found = await self._part(key, order) if order.cache.reads else None
+        began = time.time()
         try:
             if found is not None:
                 try:
-                    return await self._go_on(order, record, emit, Entry.from_bytes(found))
+                    return await self._go_on(order, record, emit, found)
                 except (InvalidRequest, ProviderRejected):
                     if record.emitted:
                         raise
@@ -46,8 +50,18 @@ class ContinuingCaller:
         except (Interrupted, PenstockError):
             part = usable_part(record.builder.build()) if record.emitted and order.cache.writes else None
             if part is not None:
-                await self._shared.keep_part(key, Entry(part, time.time(), None).to_bytes())
+                made = began if found is None else found.created
+                entry = Entry(part, made, None, _models(order), order.cache.tags)
+                await self._shared.keep_part(key, entry.to_bytes())
             raise
+
+    async def _part(self, key: str, order: Order[CompletionRequest]) -> Entry | None:
+        data = await self._shared.get_part(key)
+        if data is None:
+            return None
+        entry = Entry.from_bytes(data)
+        kept = Kept(order.tenant, (*_models(order), *entry.models), entry.tags)
+        return entry if entry.created > self._marks.before(kept) else None
 
     async def _go_on(
         self, order: Order[CompletionRequest], record: CallRecord, emit: Emit | None, entry: Entry
@@ -106,6 +120,10 @@ class _Joined:
         if self._record is not None and self._emit is not None:
             self._record.emitted = True
             self._emit(event)
+
+
+def _models(order: Order[CompletionRequest]) -> tuple[str, ...]:
+    return order.request.model, order.deployment.name
 
 
 def _key(order: Order[CompletionRequest]) -> str | None:

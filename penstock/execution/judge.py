@@ -7,7 +7,7 @@ import structlog
 from penstock.cache.gate import Judge
 from penstock.completion import CompletionRequest, Message, Text
 from penstock.completion.encoding import dumps
-from penstock.configuration.policies import JudgeConfig
+from penstock.configuration.policies import SemanticJudgeConfig
 from penstock.errors import PenstockError
 from penstock.execution.call import Caller, Deferred, Order
 from penstock.execution.record import CallRecord, aside
@@ -27,7 +27,7 @@ _TASK = (
 class ModelJudge:
     """Asks the model within its quota; its calls are part of the job's attempts and cost."""
 
-    def __init__(self, caller: Caller, deployment: Deployment, config: JudgeConfig) -> None:
+    def __init__(self, caller: Caller, deployment: Deployment, config: SemanticJudgeConfig) -> None:
         self._caller = caller
         self._deployment = deployment
         self._seconds = config.timeout_seconds

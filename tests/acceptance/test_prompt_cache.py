@@ -1,8 +1,10 @@
 """A fan-out over one long prefix costs little more than its own lines, through real processes and the vendor's SDK."""
 
 import time
+from typing import Any
 
-from acceptance.conftest import Stack
+import pytest
+from acceptance.conftest import ADMIN_KEY, Stack
 
 PREFIX = "The lore of the river. " * 700  # 16,100 characters: about 4,000 tokens
 LINES = 200
@@ -42,6 +44,22 @@ def test_two_hundred_lines_over_one_prefix_cost_a_seventh(stack: Stack) -> None:
     assert share <= 0.15, f"{share:.1%} of the uncached cost ({total} tokens, {read} read, {written} written)"
     used = [answer.message.usage for answer in answers if answer.type == "succeeded"]
     assert sum(usage.cache_read_input_tokens or 0 for usage in used) == read
+    row = saved(stack, at_least=read)
+    assert row["kept_prompts_usd"] == pytest.approx(read * 3e-6 * (1 - READ))
+    assert row["keeping_prompts_usd"] == pytest.approx(written * 3e-6 * (WRITE - 1))
+    assert row["total_usd"] > 0
+
+
+def saved(stack: Stack, *, at_least: int) -> dict[str, Any]:
+    """What was saved on this model, once the workers have told of so many read tokens."""
+    deadline = time.monotonic() + 20
+    while True:
+        _, listed = stack.call("GET", "/admin/savings", key=ADMIN_KEY)
+        rows = [row for row in listed["data"] if row["model"] == "claude-kept"]
+        if rows and rows[0]["kept_prompts_usd"] >= at_least * 3e-6 * (1 - READ) * 0.9999:
+            return dict(rows[0])
+        assert time.monotonic() < deadline, rows
+        time.sleep(0.2)
 
 
 def test_a_prompt_that_nobody_repeats_is_not_marked(stack: Stack) -> None:

@@ -19,7 +19,7 @@ def config(**route: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("route", "words"),
     [
-        ({"parallel": 3}, ["routes.smart.parallel", "2 steps"]),
+        ({"parallel": 3}, ["smart", "parallel", "2 steps"]),
         ({"parallel": 0}, ["parallel"]),
         ({"accept": {"judge": {"model": "wise"}}}, ["routes.smart.accept.judge.model", "`wise`"]),
         ({"accept": {"samples": {"count": 9, "rule": "numeric"}}}, ["samples", "count"]),
@@ -27,10 +27,10 @@ def config(**route: Any) -> dict[str, Any]:
         ({"accept": {"require": "most"}}, ["require"]),
         ({"stream": "both"}, ["stream"]),
         ({"shadow": 1.5}, ["shadow"]),
-        ({"shadow": 0.1, "steps": ["cheap"]}, ["routes.smart.shadow", "one step"]),
-        ({"strategy": "fallback", "shadow": 0.1}, ["routes.smart.shadow", "belongs to"]),
-        ({"strategy": "fallback", "parallel": 2}, ["routes.smart.parallel", "belongs to"]),
-        ({"strategy": "fallback", "accept": {"verifier": True}}, ["routes.smart.accept", "belongs to"]),
+        ({"shadow": 0.1, "steps": ["cheap"]}, ["smart", "shadow", "one step"]),
+        ({"strategy": "fallback", "shadow": 0.1}, ["smart", "shadow", "belongs to"]),
+        ({"strategy": "fallback", "parallel": 2}, ["smart", "parallel", "belongs to"]),
+        ({"strategy": "fallback", "accept": {"verifier": True}}, ["smart", "accept", "belongs to"]),
     ],
 )
 def test_what_cannot_be_is_named(route: dict[str, Any], words: list[str]) -> None:

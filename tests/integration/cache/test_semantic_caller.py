@@ -15,7 +15,7 @@ from penstock.completion.events import Finished, PartDelta, PartStarted
 from penstock.completion.result import ResultBuilder
 from penstock.completion.usage import Usage
 from penstock.configuration import Config
-from penstock.configuration.policies import JudgeConfig
+from penstock.configuration.policies import SemanticJudgeConfig
 from penstock.errors import Unavailable
 from penstock.execution.call import Caller, Deferred, Emit, Order
 from penstock.execution.judge import ModelJudge
@@ -276,7 +276,7 @@ class Judging:
 )
 async def test_a_judge_has_the_last_word_and_no_word_is_a_no(serving: Bench, judging: Judging, served: bool) -> None:
     assert DEPLOYMENT is not None
-    judge = ModelJudge(cast("Caller", judging), DEPLOYMENT, JudgeConfig(model="fast"))
+    judge = ModelJudge(cast("Caller", judging), DEPLOYMENT, SemanticJudgeConfig(model="fast"))
     judged = bench(serving.database, serving.redis, "serve", judge)
     await judged.ask("pay")
     record = CallRecord(new_id(), 1)

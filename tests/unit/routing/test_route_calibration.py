@@ -66,13 +66,13 @@ def test_it_learns_what_is_hard_and_keeps_its_promise_on_new_questions() -> None
     assert any("prove" in name for name in top)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("answers", [False, True])
 def test_no_saving_is_claimed_on_shuffled_labels(seed: int, answers: bool) -> None:
     exchanges, outcomes = examples(300, 10 + seed, answers)
     order = np.random.default_rng(seed).permutation(300)
     shuffled = Outcomes(outcomes.cheap[order], outcomes.strong, outcomes.cheap_cost, outcomes.strong_cost, answers)
-    artefact = calibrate(exchanges, shuffled, Goal(sees_answer=answers, target=0.95))
+    artefact = calibrate(exchanges, shuffled, Goal(sees_answer=answers, target=0.95, resamples=100))
     assert not artefact.report["saves"]
     assert artefact.report["verdict"].startswith("no saving here")
     assert artefact.threshold is None
