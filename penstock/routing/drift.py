@@ -1,8 +1,9 @@
 """Whether what a route is asked, and what becomes of it, is still as it was at calibration.
 
 Scores are compared by the population stability index over the tenths of calibration's own scores: the sum of
-(share - 0.1) * ln(share / 0.1). By common usage in credit scoring 0.1 is a small shift and 0.25 a large one (Siddiqi,
-Credit Risk Scorecards, 2006). Rates are compared with calibration's; a difference counts where it is both large and
+(share - 0.1) * ln(share / 0.1), less what chance makes of so many scores (9 / n, the mean of a chi-square of 9 degrees
+of freedom over n). By common usage in credit scoring 0.1 is a small shift and 0.25 a large one (Siddiqi, Credit Risk
+Scorecards, 2006). Rates are compared with calibration's; a difference counts where it is both large and
 three standard errors wide.
 """
 
@@ -86,7 +87,8 @@ def shift(counts: Mapping[str, float]) -> float | None:
         return None
     # half a score in each tenth more: one that nobody fell into is not infinitely far away
     shares = [(count + 0.5) / (total + 5.0) for count in found]
-    return sum((share - 0.1) * math.log(share / 0.1) for share in shares)
+    index = sum((share - 0.1) * math.log(share / 0.1) for share in shares)
+    return max(index - 9 / total, 0.0)
 
 
 def drift(
