@@ -24,8 +24,8 @@ from penstock.cache.minilm import SentenceEncoder
 #: of an intent's 100 training questions; the set is for balance, not for size
 _EACH = 40
 _STEPS = 400
-#: on whole streams of Banking77 that taught nothing 0.5 to 0.6 % and 1.2 to 1.6 % were wrong, for 0.7 % and 1.9 % allowed
-#: (docs/semantic-cache.md); `calibration.WEIGHING` asks more of questions of no known kind
+#: on whole streams of Banking77 that taught nothing 0.5 to 0.6 % and 1.2 to 1.6 % were wrong, for 0.7 % and 1.9 %
+#: allowed (docs/semantic-cache.md); `calibration.WEIGHING` asks more of questions of no known kind
 THRESHOLDS = {"safe": 1.01, "balanced": 0.92}
 
 
