@@ -23,6 +23,8 @@ STANDARD_ERRORS = 3.0
 FEWEST_ANSWERS, FEWEST_SAMPLES = 100, 30
 #: what is counted of a route, and scores by the tenth they fall in
 ANSWERED, ESCALATED, COMPARED, AGREED, SCORED = "answered", "escalated", "compared", "agreed", "score:"
+#: prompts unlike those of calibration, and the share of them that is many (see `penstock.routing.familiarity`)
+STRANGE, MANY_STRANGE = "strange", 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ def drift(
         "escalation": Rate(counts.get(ESCALATED, 0.0), counts.get(ANSWERED, 0.0), known.get("escalated")),
         "agreement": Rate(counts.get(AGREED, 0.0), counts.get(COMPARED, 0.0), known.get("agreed")),
         "shadow": Rate(float(same), float(compared), known.get("same")),
+        "strange": Rate(counts.get(STRANGE, 0.0), _scores(counts), None),
     }
     found = shift(counts)
     if problem is not None or baseline is None:
@@ -112,10 +115,14 @@ def drift(
     reasons = _reasons(found, rates)
     if reasons:
         return Drift("drifting", tuple(reasons), found, rates)
-    answers = max(rates["escalation"].of, sum(counts.get(f"{SCORED}{place}", 0.0) for place in range(10)))
+    answers = max(rates["escalation"].of, _scores(counts))
     if answers < FEWEST_ANSWERS:
         return Drift("unknown", (f"{answers:.0f} answers lately, and {FEWEST_ANSWERS} are needed",), found, rates)
     return Drift("ok", ("as at calibration",), found, rates)
+
+
+def _scores(counts: Mapping[str, float]) -> float:
+    return sum(counts.get(f"{SCORED}{place}", 0.0) for place in range(10))
 
 
 def _reasons(found: float | None, rates: Mapping[str, Rate]) -> list[str]:
@@ -125,6 +132,9 @@ def _reasons(found: float | None, rates: Mapping[str, Rate]) -> list[str]:
             f"what is asked is unlike what was calibrated on: its scores are shifted by {found:.2f}"
             f" ({LARGE_SHIFT} is much)"
         )
+    strange = rates["strange"]
+    if strange.of >= FEWEST_ANSWERS and (strange.value or 0.0) > MANY_STRANGE:
+        reasons.append(f"{strange.value:.0%} of the prompts are unlike those of calibration")
     for name, words in (("escalation", "escalated"), ("agreement", "agreed")):
         rate = rates[name]
         if rate.differs(LARGE_DIFFERENCE, FEWEST_ANSWERS):
