@@ -30,8 +30,10 @@ from penstock.routing.training import (
 PENALTIES = (3.0, 10.0)
 #: what the trees count beside the linear score
 TREE_SHARES = (0.0, 0.4)
-#: how need is reckoned. Not chosen in validation: the curve is flat about these, and a choice among noise costs more
-WEIGH_STRONG, COST_POWER = 0.75, 0.75
+#: how much the strong model's errors weigh
+WEIGHS = (0.75, 1.0)
+#: of the cost of asking it. Not chosen in validation: the curve is flat about it, and a choice among noise costs more
+COST_POWER = 0.75
 #: what a teacher's predictions count beside the labels, and the penalty it is learnt with
 TAUGHT = 0.5
 TEACHER_PENALTY = 8.0
@@ -207,8 +209,9 @@ def _cross_fit(corpus: Corpus, part: Places, targets: Floats, goal: Goal, teache
 def _choose(validated: dict[tuple[float, float], Floats], outcomes: Outcomes) -> Choice:
     """The settings with the greatest share of the gap recovered per cost."""
     choices = [
-        Choice(penalty, share, WEIGH_STRONG, COST_POWER, need(predictions, WEIGH_STRONG, COST_POWER))
+        Choice(penalty, share, weigh, COST_POWER, need(predictions, weigh, COST_POWER))
         for (penalty, share), predictions in validated.items()
+        for weigh in WEIGHS
     ]
     if outcomes.strong.sum() <= outcomes.cheap.sum():
         return choices[0]
