@@ -222,7 +222,7 @@ def _status(admin: "PenstockClient", path: str) -> None:
     table = Table(title=f"last {found['hours']} hours, version {found['artefact'] or 'none'}")
     for heading in ("", "now", "of", "at calibration"):
         table.add_column(heading)
-    for name in ("escalation", "agreement", "shadow"):
+    for name in ("escalation", "agreement", "shadow", "strange"):
         rate = found[name]
         table.add_row(name, _share(rate["value"]), f"{rate['of']:.0f}", _share(rate["at_calibration"]))
     table.add_row("score shift", "" if found["score_shift"] is None else f"{found['score_shift']:.2f}", "", "0")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cli.expected import Expected, spanned
 from penstock.errors import InvalidRequest
@@ -26,7 +27,7 @@ def rehearse(penstock: "PenstockClient", file: Path, endpoint: str) -> None:
     console = wide_console()
     table = Table("model", "requests", "tokens", "US dollars")
     for row in expected.rows():
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     console.print(table)
     console.print(f"{expected.requests:,} requests, expected to cost {spanned(expected.cost, '${:,.4f}')} in all.")
     for name, share in expected.models.items():

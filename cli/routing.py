@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from cli.rehearsal import rehearsed, wide_console
 from cli.user import KeyOption, UrlOption, reached
@@ -44,7 +45,7 @@ def _explained(found: list[tuple[str, dict[str, Any]]]) -> Table:
     for name, told in found:
         decision = told.get("routing") or {}
         error = told["error"]
-        table.add_row(
+        cells = (
             name,
             told["model"] or "",
             _place(told),
@@ -53,6 +54,8 @@ def _explained(found: list[tuple[str, dict[str, Any]]]) -> Table:
             error["message"] if error else decision.get("reason", "it was named"),
             "\n".join(f"{model}: {why}" for model, why in decision.get("excluded", {}).items()),
         )
+        # as they are: what a prompt or a name has in brackets is no markup
+        table.add_row(*map(Text, cells))
     return table
 
 

@@ -28,7 +28,7 @@ from penstock.completion import (
 from penstock.completion.encoding import dumps
 from penstock.configuration import Config
 from penstock.dialects import openai_chat, openai_embeddings
-from penstock.errors import AUTO, InvalidRequest, ProviderStreamBroken
+from penstock.errors import AUTO, InvalidRequest, NoModelFits, ProviderStreamBroken
 from penstock.execution.accept import Escalation, escalations
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Answer, Asked, Caller, Emit, Interrupted, NextDeployment, Order
@@ -64,7 +64,8 @@ DEFAULT_TENANT = "default"
 class _Running(Generic[Asked]):
     """A request on its way over its deployments; `prompt` is the field that holds its prompt.
 
-    `escalation` is the escalating route that it is on, `stages` are the models of that one's steps.
+    `escalation` is the escalating route that it is on, `stages` are the models of that one's steps,
+    `judge` is the model that may see its answers.
     """
 
     request: Asked
@@ -76,6 +77,7 @@ class _Running(Generic[Asked]):
     routing: dict[str, Any] | None
     escalation: str | None = None
     stages: Sequence[str] = ()
+    judge: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     cached: str | None = None
@@ -254,8 +256,8 @@ class LLMGateway:
         told = explained(decision) if decision else None
         reasons = self._deployments.fallback_on(request.model)
         stages = [stage[0] for stage in decision.get("stages", ())]
-        order, escalation = list(routed.order), decision.get("escalation")
-        return _Running(request, prompt, wish, len(dumps(body)), order, reasons, told, escalation, stages)
+        order, escalation, judge = list(routed.order), decision.get("escalation"), decision.get("judge")
+        return _Running(request, prompt, wish, len(dumps(body)), order, reasons, told, escalation, stages, judge)
 
     def _auto(self) -> str:
         names = [deployment.name for deployment in self._deployments]
@@ -275,8 +277,11 @@ class LLMGateway:
         self, escalation: Escalation, running: _Running[CompletionRequest], emit: Emit | None
     ) -> CompletionResponse:
         """The first answer of a route that is trusted; attempts and cost are of all that were asked."""
+        may_see = {*running.left, running.judge}
 
         async def attempt(deployment: str, request: CompletionRequest, emit: Emit | None) -> Tried:
+            if deployment not in may_see:
+                raise NoModelFits(f"The model `{deployment}` may not see this request.")
             one = replace(running, request=request, left=[deployment], attempts=[], findings=[])
             try:
                 return Tried((await self._answer(one, emit)).result, tuple(one.attempts))
@@ -285,7 +290,8 @@ class LLMGateway:
                 running.findings += one.findings
                 running.cached = one.cached
 
-        found = await climb(escalation, running.request, running.stages, running.fallback_on, attempt, emit)
+        stages, spare = running.stages, [name for name in running.left if name not in running.stages]
+        found = await climb(escalation, running.request, stages, spare, running.fallback_on, attempt, emit)
         attempts, findings = tuple(running.attempts), tuple(running.findings)
         routing = {**found.routing, **(running.routing or {})}
         return CompletionResponse(

@@ -7,7 +7,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from penstock.routing.drift import STATES
 from penstock.routing.watch import RouteStatus
 
-_RATES = ("escalation", "agreement", "shadow")
+_RATES = ("escalation", "agreement", "shadow", "strange")
 
 
 def of_routes(found: Sequence[RouteStatus]) -> Iterator[Metric]:
@@ -17,7 +17,7 @@ def of_routes(found: Sequence[RouteStatus]) -> Iterator[Metric]:
     )
     rate = GaugeMetricFamily(
         "penstock_route_rate",
-        "Share of answers escalated, of compared ones that agree, and of shadow samples that say the same.",
+        "Shares: answers escalated, compared ones that agree, shadow samples that say the same, strange prompts.",
         labels=["route", "of"],
     )
     shift = GaugeMetricFamily(

@@ -34,7 +34,7 @@ async def rehearsal(request: Request) -> Response:
     found = await rehearse(services.submission, principal.tenant_id, dialect, bodies)
     if "requests" not in body and (refused := found[0].error) is not None:
         raise refused
-    shares = await shares_of_steps(services.database, principal.tenant_id, found)
+    shares = await shares_of_steps(services.database, principal.tenant_id, found, services.settings.config.routes)
     return json_reply({"object": "list", "data": [_rendered(one, shares) for one in found]})
 
 

@@ -67,6 +67,7 @@ SCHEMAS: dict[str, Schema] = {
             "escalation": _RATE,
             "agreement": _RATE,
             "shadow": _RATE,
+            "strange": said(_RATE, "Prompts unlike those of calibration."),
             "shadow_samples": given({"asked": COUNT, "compared": COUNT, "agreed": COUNT, "cost": NUMBER}),
         }
     ),

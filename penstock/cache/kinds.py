@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 #: a plain score below which nothing is said by kinds: two questions of one kind may differ in what they ask for
-FLOOR = 0.85
+FLOOR = 0.9
 
 
 @dataclass(frozen=True, slots=True)

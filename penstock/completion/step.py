@@ -14,7 +14,8 @@ class Verdict:
     """What is thought of an answer: `confidence` is 0 to 1, None where no signal had anything to say.
 
     `signals` holds what each signal that was asked had to say, by its name; `need`, where a verifier was asked, is its
-    score, which its threshold is compared with and which is no chance.
+    score, which its threshold is compared with and which is no chance, `artefact` its version, and `strange` 1 where
+    the prompt is unlike those of calibration.
     """
 
     accepted: bool

@@ -156,12 +156,12 @@ class Escalation:
 
     def explain(self, steps: Sequence[RouteStep], chosen: RouteStep) -> dict[str, Any]:
         """Which policy chose what and why, for the owner of the job."""
-        policy = self.learnt()
+        asked = [version for step in steps if (version := step.signals.get("artefact")) is not None]
         return {
             "route": self.route,
             "policy": "escalation",
             "answered_by": chosen.deployment,
-            "artefact": policy.version if policy is not None else None,
+            "artefact": int(asked[-1]) if asked else None,
             "steps": [step.explain() for step in steps],
         }
 

@@ -48,11 +48,14 @@ async def climb(
     escalation: Escalation,
     request: CompletionRequest,
     names: Sequence[str],
+    spare: Sequence[str],
     fallback_on: frozenset[str],
     attempt: Try,
     emit: Emit | None,
 ) -> Climbed:
     """Ask the models `names` of a route until an answer is accepted. Only the last one's is streamed as it comes.
+
+    Where they all fail for a reason in `fallback_on`, the `spare` ones are asked.
 
     Raises:
         PenstockError: why no model answered.
@@ -70,6 +73,7 @@ async def climb(
             if steps:
                 result, routing = escalation.best(request, steps, now[0], error)
                 return _shown(Climbed(routing["answered_by"], result, routing), emit)
+            left, spare = (left, spare) if left else (list(spare), ())
             if left and error.fallback_reason in fallback_on:
                 continue
             raise error

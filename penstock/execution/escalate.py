@@ -13,11 +13,12 @@ from typing import Protocol
 from penstock.completion import CompletionRequest, CompletionResult, PartDelta, PartStarted, Usage
 from penstock.completion.outcome import Outcome
 from penstock.completion.step import RouteStep
-from penstock.errors import PenstockError, ProviderRateLimited, Unavailable
+from penstock.errors import NoModelFits, PenstockError, ProviderRateLimited, Unavailable
 from penstock.execution.accept import Candidate, Escalation
 from penstock.execution.call import Deferred, Emit
 from penstock.execution.guarded import replay
 from penstock.execution.record import CallRecord
+from penstock.execution.stages import may_see
 from penstock.execution.work import Hop, Work
 from penstock.routing.judges import Ask
 from penstock.store.jobs import ClaimedJob
@@ -185,6 +186,8 @@ class Stages:
         """Asks one more model for the sake of an answer, whose cost then includes that call's."""
 
         async def ask(deployment: str, request: CompletionRequest) -> CompletionResult:
+            if not may_see(work.job, deployment):
+                raise NoModelFits(f"The model `{deployment}` may not see this request.")
             own = CallRecord(work.job.id, work.job.epoch)
             size = sum(len(message.text) for message in request.messages)
             more = replace(

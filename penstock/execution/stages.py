@@ -33,6 +33,11 @@ def ahead_of(job: ClaimedJob) -> Ahead:
     return Ahead(decision["escalation"], tuple(stage for stage in later if stage))
 
 
+def may_see(job: ClaimedJob, deployment: str) -> bool:
+    """Whether a deployment may be asked for the sake of an answer of a job: one that may serve it, or its judge."""
+    return allows(job, deployment) or (job.routing is not None and loads(job.routing).get("judge") == deployment)
+
+
 def allows(job: ClaimedJob, deployment: str) -> bool:
     """Whether a deployment was found fit for a job; for one of which nothing was stored, any is.
 

@@ -1,8 +1,9 @@
 """Whether what a route is asked, and what becomes of it, is still as it was at calibration.
 
 Scores are compared by the population stability index over the tenths of calibration's own scores: the sum of
-(share - 0.1) * ln(share / 0.1). By common usage in credit scoring 0.1 is a small shift and 0.25 a large one (Siddiqi,
-Credit Risk Scorecards, 2006). Rates are compared with calibration's; a difference counts where it is both large and
+(share - 0.1) * ln(share / 0.1), less what chance makes of so many scores (9 / n, the mean of a chi-square of 9 degrees
+of freedom over n). By common usage in credit scoring 0.1 is a small shift and 0.25 a large one (Siddiqi, Credit Risk
+Scorecards, 2006). Rates are compared with calibration's; a difference counts where it is both large and
 three standard errors wide.
 """
 
@@ -23,6 +24,8 @@ STANDARD_ERRORS = 3.0
 FEWEST_ANSWERS, FEWEST_SAMPLES = 100, 30
 #: what is counted of a route, and scores by the tenth they fall in
 ANSWERED, ESCALATED, COMPARED, AGREED, SCORED = "answered", "escalated", "compared", "agreed", "score:"
+#: prompts unlike those of calibration, and the share of them that is many (see `penstock.routing.familiarity`)
+STRANGE, MANY_STRANGE = "strange", 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ def shift(counts: Mapping[str, float]) -> float | None:
         return None
     # half a score in each tenth more: one that nobody fell into is not infinitely far away
     shares = [(count + 0.5) / (total + 5.0) for count in found]
-    return sum((share - 0.1) * math.log(share / 0.1) for share in shares)
+    index = sum((share - 0.1) * math.log(share / 0.1) for share in shares)
+    return max(index - 9 / total, 0.0)
 
 
 def drift(
@@ -105,6 +109,7 @@ def drift(
         "escalation": Rate(counts.get(ESCALATED, 0.0), counts.get(ANSWERED, 0.0), known.get("escalated")),
         "agreement": Rate(counts.get(AGREED, 0.0), counts.get(COMPARED, 0.0), known.get("agreed")),
         "shadow": Rate(float(same), float(compared), known.get("same")),
+        "strange": Rate(counts.get(STRANGE, 0.0), _scores(counts), None),
     }
     found = shift(counts)
     if problem is not None or baseline is None:
@@ -112,10 +117,14 @@ def drift(
     reasons = _reasons(found, rates)
     if reasons:
         return Drift("drifting", tuple(reasons), found, rates)
-    answers = max(rates["escalation"].of, sum(counts.get(f"{SCORED}{place}", 0.0) for place in range(10)))
+    answers = max(rates["escalation"].of, _scores(counts))
     if answers < FEWEST_ANSWERS:
         return Drift("unknown", (f"{answers:.0f} answers lately, and {FEWEST_ANSWERS} are needed",), found, rates)
     return Drift("ok", ("as at calibration",), found, rates)
+
+
+def _scores(counts: Mapping[str, float]) -> float:
+    return sum(counts.get(f"{SCORED}{place}", 0.0) for place in range(10))
 
 
 def _reasons(found: float | None, rates: Mapping[str, Rate]) -> list[str]:
@@ -125,6 +134,9 @@ def _reasons(found: float | None, rates: Mapping[str, Rate]) -> list[str]:
             f"what is asked is unlike what was calibrated on: its scores are shifted by {found:.2f}"
             f" ({LARGE_SHIFT} is much)"
         )
+    strange = rates["strange"]
+    if strange.of >= FEWEST_ANSWERS and (strange.value or 0.0) > MANY_STRANGE:
+        reasons.append(f"{strange.value:.0%} of the prompts are unlike those of calibration")
     for name, words in (("escalation", "escalated"), ("agreement", "agreed")):
         rate = rates[name]
         if rate.differs(LARGE_DIFFERENCE, FEWEST_ANSWERS):

@@ -147,7 +147,8 @@ class ConfiguredJudge:
             return _verdict("verifier", None, accepted=False, reason=reason)
         found = policy.artefact.decide(exchange_of(answered.request, answered.result, policy.rule))
         confidence = min(max(1.0 - found.prediction.cheap_wrong, 0.0), 1.0)
-        signals = {"verifier": confidence, "need": found.need}
+        signals = {"verifier": confidence, "need": found.need, "artefact": float(policy.version)}
+        signals["strange"] = float(found.strange is not None)
         return Verdict(not found.escalate, confidence, f"verifier {policy.version}: {found.words()}", signals)
 
 

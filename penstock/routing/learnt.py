@@ -5,6 +5,7 @@ why: its route then works as one for which nothing was learnt.
 """
 
 import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Self, get_args
@@ -79,6 +80,7 @@ class LearntPolicy:
         signals, baseline = value.get("signals", []), value.get("baseline", {})
         if not isinstance(signals, list) or not isinstance(baseline, Mapping):
             raise ConfigError("a learnt policy's `signals` are an array, its `baseline` an object")
+        _check_baseline(baseline)
         artefact = Artefact.from_json(value["artefact"])
         if artefact.score.sees_answer is not (kind == "verifier"):
             raise ConfigError(f"the `artefact` of this learnt policy is not that of a {kind}")
@@ -97,6 +99,25 @@ class LearntPolicy:
         for name in (self.cheap, self.strong):
             if name not in models:
                 raise ConfigError(f"it was learnt for the model `{name}`, which the route `{route}` does not have")
+
+
+def _check_baseline(baseline: Mapping[str, Any]) -> None:
+    """See that workers can count by it: what they cannot read would cost them jobs.
+
+    Raises:
+        ConfigError: it has something else than nine ordered bounds and shares from 0 to 1.
+    """
+    bounds = baseline.get("need_edges")
+    if bounds is not None:
+        numbers = isinstance(bounds, list) and all(
+            isinstance(one, int | float) and math.isfinite(one) for one in bounds
+        )
+        if not numbers or len(bounds) != 9 or sorted(bounds) != bounds:
+            raise ConfigError("a learnt policy's `baseline.need_edges` are nine numbers in their order")
+    for name in ("escalated", "agreed", "same"):
+        share = baseline.get(name)
+        if share is not None and not (isinstance(share, int | float) and 0 <= share <= 1):
+            raise ConfigError(f"a learnt policy's `baseline.{name}` is a share from 0 to 1")
 
 
 class Source(Protocol):

@@ -47,7 +47,8 @@ def learn(questions: Sequence[Evaluated], plan: Plan, goal: Goal) -> Lesson:
             + (f" ({lacking})" if lacking else "")
         )
     sees_answer = plan.kind == "verifier"
-    exchanges = [_exchange(question, plan) for question in used]
+    # a policy that decides on the prompt learns from the answers too, where all of them are there
+    exchanges = _exchanges(used, plan)
     outcomes = Outcomes(
         np.array([question.right[plan.cheap] for question in used], dtype=np.float64),
         np.array([question.right[plan.strong] for question in used], dtype=np.float64),
@@ -93,11 +94,13 @@ def _lacking(question: Evaluated, plan: Plan) -> str | None:
     return f"answer of {plan.cheap}" if plan.kind == "verifier" and plan.cheap not in question.answers else None
 
 
-def _exchange(question: Evaluated, plan: Plan) -> Exchange:
-    prompt = question.prompt or ""
-    if plan.kind == "content":
-        return Exchange(prompt)
-    return answered(prompt, question.answers[plan.cheap], question.probabilities.get(plan.cheap), plan.rule)
+def _exchanges(used: Sequence[Evaluated], plan: Plan) -> list[Exchange]:
+    if any(plan.cheap not in question.answers for question in used):
+        return [Exchange(question.prompt or "") for question in used]
+    return [
+        answered(question.prompt or "", question.answers[plan.cheap], question.probabilities.get(plan.cheap), plan.rule)
+        for question in used
+    ]
 
 
 def _seeing(goal: Goal, *, sees_answer: bool) -> Goal:

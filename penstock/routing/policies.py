@@ -4,9 +4,11 @@ Constraints come first and no policy can leave them: every policy sees only the 
 decision names what was chosen, in which order others follow, and why, also for each model that was out.
 """
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from statistics import median
 
 from penstock.routing.artefact import Artefact
 from penstock.routing.features import Exchange
@@ -142,9 +144,10 @@ def fastest(
 
     def policy(request: Request, candidates: Sequence[Candidate], live: Mapping[str, Statistics]) -> Ranking:
         length = request.output_tokens if output_tokens is None else output_tokens
+        known = _with_rates({row.name: live[row.name] for row in candidates if row.name in live})
 
         def seconds(row: Candidate) -> tuple[bool, float]:
-            seen = live.get(row.name)
+            seen = known.get(row.name)
             return (seen is None or not seen.available, _known(None if seen is None else seen.seconds(length)))
 
         ranked = sorted(candidates, key=seconds)
@@ -153,7 +156,7 @@ def fastest(
             first = next(row for row in ranked if row.name == tried)
             rest = [row for row in ranked if row is not first]
             return [first, *rest], f"{tried} is tried, since little is known of its speed"
-        best = live.get(ranked[0].name)
+        best = known.get(ranked[0].name)
         return ranked, (
             f"{ranked[0].name} is fastest, about {best.seconds(length):.1f} s" if best else "no speed is known yet"
         )
@@ -201,6 +204,18 @@ def weighted(weights: Mapping[str, float], draw: random.Random | None = None) ->
         )
 
     return policy
+
+
+def _with_rates(live: Mapping[str, Statistics]) -> dict[str, Statistics]:
+    """Where answers were too short to show a rate, that of the others is assumed: they are not infinitely fast."""
+    rates = [seen.tokens_per_second_p50 for seen in live.values() if math.isfinite(seen.tokens_per_second_p50)]
+    if not rates:
+        return dict(live)
+    usual = median(rates)
+    return {
+        name: seen if math.isfinite(seen.tokens_per_second_p50) else replace(seen, tokens_per_second_p50=usual)
+        for name, seen in live.items()
+    }
 
 
 def _known(value: float | None) -> float:

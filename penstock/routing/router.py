@@ -93,6 +93,7 @@ class _Choice:
     excluded: Mapping[str, str]
     escalation: str | None = None
     stages: tuple[tuple[str, ...], ...] = ()
+    judge: str | None = None
 
 
 @dataclass(slots=True)
@@ -214,12 +215,24 @@ class Router:
         ranked = [steps[step] for step in found.steps]
         chosen = steps[found.steps[0]]
         # an escalating route that this one would ask first is carried out as such; after a failure only its models are
-        escalation, stages = chosen.escalation, chosen.stages
+        escalation, stages, judge = chosen.escalation, chosen.stages, chosen.judge
         if route.strategy == "escalation":
-            escalation, stages = name, _stages(ranked)
+            escalation, stages, judge = name, _stages(ranked), self._judge(route, needed, excluded)
         order = dict.fromkeys(model for models in (*stages, *(choice.order for choice in ranked)) for model in models)
         reasons = [found.reason] + ([f"{found.steps[0]}: {chosen.reason}"] if chosen.reason else [])
-        return _Choice(tuple(order), "; ".join(reasons), excluded, escalation, stages)
+        return _Choice(tuple(order), "; ".join(reasons), excluded, escalation, stages, judge)
+
+    def _judge(self, route: RouteConfig, needed: Request, excluded: dict[str, str]) -> str | None:
+        """The model that may see the answers of a route to judge them; one that may not is told with those left out."""
+        if route.accept.judge is None:
+            return None
+        name = route.accept.judge.model
+        seen = Request("", needed.tenant, 0, 0, residency=needed.residency)
+        why = forbidden(seen, self._row(name))
+        if why is None:
+            return name
+        excluded.setdefault(name, f"as a judge: {why}")
+        return None
 
     def _candidates(
         self, route: RouteConfig, needed: Request, live: Live
@@ -283,6 +296,8 @@ class Router:
         }
         if first.escalation is not None:
             found |= {"escalation": first.escalation, "stages": [list(stage) for stage in first.stages]}
+        if first.judge is not None:
+            found["judge"] = first.judge
         return found
 
     def _refusal(self, request: Asked, needed: Request, excluded: dict[str, str], prompt: str) -> InvalidRequest:

@@ -48,7 +48,7 @@ class RouteWatch:
         for step in steps:
             need = step.signals.get("need")
             if need is not None:
-                self.scored(route, need)
+                self.scored(route, need, strange=bool(step.signals.get("strange")))
 
     def asked(self, route: str, policy: LearntPolicy, prompt: str) -> None:
         """A prompt came to a route whose learnt policy decides between two models by it."""
@@ -56,11 +56,13 @@ class RouteWatch:
         self._add(route, policy.version, drift.ANSWERED)
         if verdict.escalate:
             self._add(route, policy.version, drift.ESCALATED)
-        self.scored(route, verdict.need)
+        self.scored(route, verdict.need, strange=verdict.strange is not None)
 
-    def scored(self, route: str, need: float) -> None:
-        """A learnt score was asked."""
+    def scored(self, route: str, need: float, *, strange: bool) -> None:
+        """A learnt score was asked; `strange` says that the prompt is unlike those of calibration."""
         policy = self._learnt.policy(route)
+        if policy is not None and strange:
+            self._add(route, policy.version, drift.STRANGE)
         bounds = policy.baseline.get("need_edges") if policy is not None else None
         if policy is not None and bounds:
             self._add(route, policy.version, drift.tenth(need, bounds))

@@ -1,10 +1,11 @@
 """What would become of requests, before anything is stored, asked or paid: where each goes, and for about how much."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from penstock.configuration import RouteConfig
 from penstock.errors import PenstockError
 from penstock.routing.router import Routed
 from penstock.store import hops
@@ -41,8 +42,18 @@ async def rehearse(
     return found
 
 
-async def shares_of_steps(database: Database, tenant: str, rehearsed: Sequence[Rehearsed]) -> dict[str, list[float]]:
-    """By name, where it escalates: the share of the latest jobs that was asked each step that any was."""
+async def shares_of_steps(
+    database: Database, tenant: str, rehearsed: Sequence[Rehearsed], routes: Mapping[str, RouteConfig]
+) -> dict[str, list[float]]:
+    """By name, where it escalates: the share of the latest jobs that was asked each step that any was.
+
+    Steps that are asked at the same time are asked by all.
+    """
     names = {one.model for one in rehearsed if one.routed is not None and "stages" in (one.routed.decision or {})}
     known = await hops.went_on(database, tenant, [name for name in names if name is not None]) if names else {}
-    return {name: [jobs / asked[0] for jobs in asked] for name, asked in known.items()}
+    shares = {name: [jobs / asked[0] for jobs in asked] for name, asked in known.items()}
+    return {
+        name: [1.0] * abreast + found[abreast:]
+        for name, found in shares.items()
+        for abreast in (routes[name].parallel if name in routes else 1,)
+    }

@@ -17,6 +17,7 @@ ROUTES = """
 routes:
   checked:
     {{strategy: escalation, steps: [fast, claude], accept: {{verifier: true}}, shadow: 1.0}}
+  chosen: {{strategy: content, steps: [fast, claude]}}
 keys:
 """
 EASY, HARD = ("add", "spell", "count"), ("prove", "derive", "integrate")
@@ -36,8 +37,8 @@ def question(number: int) -> tuple[str, bool]:
     return f"please {word} the number {number % 10} [[echo: the answer is {number % 7}]]", hard
 
 
-def penstock(stack: Stack, *arguments: str) -> str:
-    command = [sys.executable, "-m", "cli.main", "calibrate", "checked", *arguments]
+def penstock(stack: Stack, *arguments: str, route: str = "checked") -> str:
+    command = [sys.executable, "-m", "cli.main", "calibrate", route, *arguments]
     keys = ["--url", stack.url, "--admin-key", ADMIN_KEY, "--key", KEY]
     done = subprocess.run([*command, *keys], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
@@ -96,6 +97,11 @@ def test_from_evaluations_to_serving_and_back(routed: Stack, tmp_path: Path):
     until(lambda: status(routed)["escalation"]["of"] >= 2)
     assert (status(routed)["state"], 0 < status(routed)["escalation"]["value"] < 1) == ("unknown", True)
     assert "penstock_route_state" in _metrics(routed)
+
+    # the same evaluations teach a route that decides by the prompt alone
+    assert "version 1 of chosen is active" in penstock(routed, *sources, "--target", "0.95", route="chosen")
+    until(lambda: ask(routed, "chosen", question(1)[0])["deployment"] == "fast")
+    assert ask(routed, "chosen", question(4)[0])["deployment"] == "claude"
 
     assert "saves" in penstock(routed, "--list")
     assert "no version is active" in penstock(routed, "--rollback", "none")

@@ -305,6 +305,16 @@ async def test_a_route_escalates(urls: tuple[str, str], route: str, text: str, m
         assert float(answer.cost) == pytest.approx(sum(step["cost"] for step in answer.routing["steps"]))
 
 
+async def test_where_the_models_of_a_route_fail_the_requests_own_are_asked(urls: tuple[str, str]) -> None:
+    ailing = config(urls, **ESCALATING)
+    ailing["providers"] |= {"ill": {"wire_format": "openai", "base_url": "http://127.0.0.1:9"}}
+    ailing["models"] = ailing["models"] | {"away": {"provider": "ill"}, "gone": {"provider": "ill"}}
+    ailing["routes"] = {"ailing": {"strategy": "escalation", "steps": ["away", "gone"]}}
+    async with LLMGateway(ailing) as gateway:
+        answer = await gateway.complete(ask("[[echo: x]]"), model="ailing", fallback=["fast"])
+        assert (answer.text, answer.model) == ("x", "fast")
+
+
 async def test_an_escalated_stream_shows_what_is_accepted(urls: tuple[str, str]) -> None:
     async with LLMGateway(config(urls, **ESCALATING)) as gateway:
         for text in ("sure thing", "no way"):

@@ -173,7 +173,7 @@ def test_however_calls_interleave_a_dead_provider_is_asked_no_more_than_allowed(
     async def test() -> None:
         redis = connect(valkey.url)
         await redis.flushall()
-        limits = gated(failures, reset_ms=40, probes=probes)
+        limits = gated(failures, probes=probes)
         fleet = [Quota(redis, nothing_spent) for _ in range(3)]
         under_way: list[list[Reservation]] = [[], [], []]
         for process, outcome in interleaving:  # a provider in whatever shape
@@ -192,10 +192,11 @@ def test_however_calls_interleave_a_dead_provider_is_asked_no_more_than_allowed(
                     asked += isinstance(await call(fleet[process], limits, "failed"), Reservation)
         first = asked
         assert first <= failures + probes
-        await asyncio.sleep(0.05)
-        answers = [await one.reserve(limits, NONE, interactive=False) for one in fleet for _ in range(4)]
+        await redis.hset(limits.gate.key, "since", 1)  # as if it had opened long ago
+        later = [Quota(redis, nothing_spent) for _ in range(3)]
+        answers = [await one.reserve(limits, NONE, interactive=False) for one in later for _ in range(4)]
         assert sum(isinstance(answer, Reservation) for answer in answers) == probes
-        for one in fleet:
+        for one in (*fleet, *later):
             await one.close()
         await redis.aclose()
 

@@ -81,6 +81,9 @@ async def test_a_process_follows_what_is_active(database: Database):
         ({**document(0.1), "artefact": {"format": 99}}, "format"),
         ({**document(0.1), "kind": "verifier"}, "verifier"),
         ({**document(0.1), "rule": "by feel"}, "`rule`"),
+        ({**document(0.1), "baseline": {"need_edges": [1, "2"]}}, "need_edges"),
+        ({**document(0.1), "baseline": {"need_edges": list(range(9, 0, -1))}}, "need_edges"),
+        ({**document(0.1), "baseline": {"same": "most"}}, "baseline.same"),
     ],
 )
 async def test_what_cannot_be_used_is_said_and_the_route_works_without(

@@ -82,6 +82,14 @@ def test_each_line_of_a_file_is_explained_page_by_page(
     assert len(second["requests"]) == 1
 
 
+def test_what_looks_like_markup_is_shown_as_it_is(app: typer.Typer, api: Api) -> None:
+    api.on("POST /v1/jobs/route", answers(told(model="[/red]")))
+    result = run(app, api, "route", "[/b] or [bold]?", "--explain")
+    assert result.exit_code == 0
+    assert "[/b] or [bold]?" in result.stdout
+    assert "[/red]" in result.stdout
+
+
 def test_a_dry_run_submits_nothing_and_says_what_is_not_known(app: typer.Typer, api: Api, tmp_path: Path) -> None:
     file = lines(tmp_path, *[{"model": "auto"}] * 4)
     escalating = told(stages=[["a"], ["b"]], model="smart")

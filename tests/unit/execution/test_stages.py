@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from penstock.completion.encoding import dumps
-from penstock.execution.stages import Ahead, ahead_of, allows
+from penstock.execution.stages import Ahead, ahead_of, allows, may_see
 from penstock.ids import new_id
 from penstock.store.jobs import ClaimedJob
 
@@ -44,3 +44,10 @@ def test_a_deployment_that_was_never_found_fit_may_not_serve() -> None:
     assert allows(job("a", None, None), "a")
     assert allows(job("a", None, STAGED), "d")
     assert not allows(job("new", ["a"], STAGED), "new")
+
+
+def test_an_answer_is_seen_by_those_that_may_serve_it_and_by_its_judge() -> None:
+    judged = job("a", None, {**STAGED, "judge": "j"})
+    assert (may_see(judged, "a"), may_see(judged, "j"), may_see(judged, "x")) == (True, True, False)
+    assert not allows(judged, "j")
+    assert may_see(job("a", None, None), "x")

@@ -32,6 +32,7 @@ def test_what_is_as_at_calibration_is_ok():
         (counts(400, 0.55), (0, 0), "55% escalated, 30% at calibration"),
         (counts(400, 0.05), (0, 0), "escalated"),
         ({**counts(400, 0.3), "compared": 300, "agreed": 120}, (0, 0), "40% agreed, 60% at calibration"),
+        ({**counts(400, 0.3, np.arange(400) / 400), "strange": 80}, (0, 0), "20% of the prompts are unlike"),
         (counts(400, 0.3), (200, 160), "80% of the cheap answers that were kept"),
     ],
 )

@@ -105,7 +105,12 @@ async def test_the_same_model_is_asked_again_otherwise():
 async def test_a_learnt_verifier_decides_by_its_threshold(threshold: float | None, accepted: bool):
     found = await judge("42", verifier=True, policy=verifier(threshold))
     assert (found.accepted, found.confidence) == (accepted, pytest.approx(0.7))
-    assert found.signals == {"verifier": pytest.approx(0.7), "need": pytest.approx(0.3)}
+    assert found.signals == {
+        "verifier": pytest.approx(0.7),
+        "need": pytest.approx(0.3),
+        "artefact": 3.0,
+        "strange": 0.0,
+    }
     assert found.reason.startswith("verifier 3: ")
 
 

@@ -127,6 +127,14 @@ def test_speed_decides_and_the_ill_come_last() -> None:
     assert steps == ("b", "a", "c")
 
 
+def test_short_answers_do_not_make_a_model_infinitely_fast() -> None:
+    live = {"a": Statistics(99, 0.2, 0.3, 100.0), "b": Statistics(99, 0.3, 0.4, float("inf"))}
+    policy = policies.fastest(explore=0)
+    assert decide("latency", policy, request(), [STRONG, CHEAP], live).steps[0] == "a"
+    live["a"] = Statistics(99, 0.4, 0.5, 100.0)
+    assert decide("latency", policy, request(), [STRONG, CHEAP], live).steps[0] == "b"
+
+
 def test_a_hardly_known_model_is_tried_now_and_then() -> None:
     live = {"a": Statistics(99, 1, 1, 50), "b": Statistics(3, 9, 9, 1)}
     policy = policies.fastest(explore=0.25, least_calls=20, draw=random.Random(0))

@@ -188,6 +188,19 @@ def test_an_escalating_step_is_carried_out_as_such_only_where_it_comes_first() -
     assert "stages" not in explained(first)
 
 
+@pytest.mark.parametrize(
+    ("tenant", "residency", "why"),
+    [("alpha", None, None), ("beta", None, "this tenant may not use it"), ("alpha", "eu", "data must stay in eu")],
+)
+def test_a_judge_sees_only_what_it_may(tenant: str, residency: str | None, why: str | None) -> None:
+    accept = {"judge": {"model": "large"}}
+    routes = {"judged": {"strategy": "escalation", "steps": ["small", "middle"], "accept": accept}}
+    judged = Config.model_validate({**CONFIG.model_dump(), "routes": routes})
+    found = Router(judged, Deployments(judged)).decide(ask("judged", residency=residency), tenant, {}).decision or {}
+    assert found.get("judge") == ("large" if why is None else None)
+    assert found["excluded"].get("large", "").startswith("" if why is None else f"as a judge: {why}")
+
+
 def test_steps_that_may_not_serve_are_dropped_from_an_escalation() -> None:
     found = decided(ask("staged", tools=(Tool("t", {}),)), "beta")
     assert found["stages"] == [["small"]]
