@@ -6,6 +6,7 @@ import uvicorn
 
 from api.app import create_app
 from api.connections import connection_class
+from api.leaving import LeavingServer
 from penstock.embedded.watch import watch_supervisor
 from penstock.startup import require_free_port, role_settings, run_role
 
@@ -22,8 +23,9 @@ def main() -> None:
     watch_supervisor()
     settings = role_settings()
     require_free_port(options.host, options.port, "--port")
-    uvicorn.run(
-        create_app(settings),
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=options.host,
         port=options.port,
         loop="uvloop",
@@ -35,6 +37,7 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    LeavingServer(config, app, settings.config.http.leaving_seconds).run()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,10 @@ async def healthz() -> Response:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Ready: database, Redis and broker answer, and each lane has a worker. 503 names what does not."""
+    """Ready: database, Redis and broker answer, and each lane has a worker. 503 names what does not.
+
+    A process that was told to stop is not ready from then on, though it serves what comes.
+    """
     services: Services = request.app.state.services
     checks = {
         "database": await _check(services.database.ping()),
@@ -34,6 +37,8 @@ async def readyz(request: Request) -> Response:
         lanes = await workers.present(services.database)
     for lane in ("bulk", "interactive"):
         checks[f"{lane} worker"] = "ok" if lanes.get(lane) else "none present"
+    if getattr(request.app.state, "leaving", False):
+        checks["process"] = "stopping"
     ready = all(state == "ok" for state in checks.values())
     return json_reply({"status": "ok" if ready else "not ready", "checks": checks}, status=200 if ready else 503)
 

@@ -301,7 +301,8 @@ class HttpConfig(Section):
 
     A header may take `header_seconds`. A body may take `body_seconds`, and longer while it comes at
     `body_bytes_per_second` or faster on the whole. An answer of which the client reads nothing for `unread_seconds` is
-    given up. `max_body_bytes` is for JSON bodies; files and batches have limits of their own (`batches`).
+    given up. `max_body_bytes` is for JSON bodies; files and batches have limits of their own (`batches`). A process
+    that is told to stop goes on for `leaving_seconds` with `/readyz` saying 503, so that a balancer turns away first.
     """
 
     max_header_bytes: Positive = 32_768
@@ -312,6 +313,7 @@ class HttpConfig(Section):
     body_seconds: Seconds = 20.0
     body_bytes_per_second: Positive = 1000
     unread_seconds: Seconds = 120.0
+    leaving_seconds: Annotated[float, Field(ge=0, le=300)] = 0.0
 
 
 class Config(Section):
