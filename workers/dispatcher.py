@@ -1,6 +1,7 @@
 """The dispatcher: keeps a bounded window of work in each deployment's queue, taken from the backlog in fair order."""
 
 import asyncio
+import math
 
 import structlog
 
@@ -131,10 +132,13 @@ class Dispatcher:
         return len(taken)
 
     async def _contenders(self, line: Line, slots: int, drawn: list[Flow]) -> list[Contender]:
-        """Those whose turn it is, as many as can use `slots`; they are put into `drawn`, in the same order."""
+        """Those whose turn it is, as many as can use `slots`; they are put into `drawn`, in the same order.
+
+        Of flows in order, no turn before the nth can be that of one after the nth.
+        """
         contenders: list[Contender] = []
         wanted = slots
-        while wanted > 0 and (next_ones := self._waiting.draw(line, wanted)):
+        while wanted > 0 and (next_ones := self._waiting.draw(line, math.ceil(wanted / QUANTUM))):
             drawn += next_ones
             most = await self._tiers.most(next_ones, lambda flow: self._mean(line, flow))
             for flow in next_ones:
@@ -143,7 +147,7 @@ class Dispatcher:
                     self._waiting.rest(flow, self._tiers.rest(flow))
                 weight = self._weight_of(flow.tenant_id, flow.tier)
                 contenders.append(Contender(flow.virtual_time, weight, self._mean(line, flow), bound))
-                wanted -= slots if bound is None else bound
+                wanted -= QUANTUM if bound is None else min(bound, QUANTUM)
         return contenders
 
     def _mean(self, line: Line, flow: Flow) -> float:
