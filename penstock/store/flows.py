@@ -119,7 +119,8 @@ async def woken(database: Database, since: int = 0) -> tuple[list[Flow], int]:
     """The flows that may have pending jobs, of those woken since a moment; and the moment to ask from the next time.
 
     A moment is the oldest transaction that was still under way when somebody looked: whatever commits later has that
-    number or a higher one, so nobody is missed, and some may be told twice. 0 is the beginning.
+    number or a higher one, so nobody is missed, and some may be told twice. 0 is the beginning: all of them, also those
+    with numbers that are still to come here, which were written in another cluster and loaded into this one.
     """
     async with database.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(
@@ -128,7 +129,7 @@ async def woken(database: Database, since: int = 0) -> tuple[list[Flow], int]:
                    f.virtual_time, f.version, f.cursor_priority, f.cursor_id
             FROM flows f JOIN tenants t ON t.id = f.tenant_id
             WHERE f.active AND f.woken_by >= %(since)s::text::xid8
-              AND f.woken_by < pg_snapshot_xmax(pg_current_snapshot())
+              AND (f.woken_by < pg_snapshot_xmax(pg_current_snapshot()) OR %(since)s::text = '0')
             """,
             {"since": str(since)},
         )

@@ -65,6 +65,19 @@ async def test_only_what_changed_is_read_again(database: Database, known: Waitin
     assert [flow.id for flow in found] == [ids[3]]
 
 
+async def test_flows_that_were_loaded_from_another_cluster_are_seen_when_all_are_read(
+    database: Database, known: WaitingFlows, monkeypatch: pytest.MonkeyPatch
+):
+    await wake(database, await flow_of(database, "loaded"))
+    await database.execute("UPDATE flows SET woken_by = '9000000000000'")
+    await wake(database, await flow_of(database, "woken"))
+    await known.refresh()
+    assert names(known) == ["woken"]
+    monkeypatch.setattr(waiting, "_WHOLE_SECONDS", 0.0)
+    await known.refresh()
+    assert sorted(names(known)) == ["loaded", "woken"]
+
+
 async def test_a_flow_that_was_emptied_is_there_again_when_it_is_woken(database: Database, known: WaitingFlows):
     flow_id = await flow_of(database, "team")
     await wake(database, flow_id)
