@@ -68,9 +68,10 @@ async def test_only_what_changed_is_read_again(database: Database, known: Waitin
 async def test_flows_that_were_loaded_from_another_cluster_are_seen_when_all_are_read(
     database: Database, known: WaitingFlows, monkeypatch: pytest.MonkeyPatch
 ):
-    await wake(database, await flow_of(database, "loaded"))
-    await database.execute("UPDATE flows SET woken_by = '9000000000000'")
     await wake(database, await flow_of(database, "woken"))
+    await known.refresh()
+    await wake(database, await flow_of(database, "loaded"))
+    await database.execute("UPDATE flows SET woken_by = '9000000000000' WHERE tenant_id = 'loaded'")
     await known.refresh()
     assert names(known) == ["woken"]
     monkeypatch.setattr(waiting, "_WHOLE_SECONDS", 0.0)
