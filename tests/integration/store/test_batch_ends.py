@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from line_walk import end_lines
+from submitted_batches import again, submitted
 from test_jobs import add_jobs, make_batch, take
 
 from penstock.broker import Doorbell, make_app
@@ -18,7 +18,7 @@ from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
 from penstock.routing.router import Router
-from penstock.store import backlog, batches, files, jobs, open_lines, tenants
+from penstock.store import backlog, batches, files, jobs, open_lines
 from penstock.store.batches import Batch
 from penstock.store.database import Database
 from penstock.submission.finalize import finalize_batch
@@ -38,37 +38,6 @@ CONFIG = Config.model_validate(
 def request(custom_id: str) -> bytes:
     line = {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m"}}
     return json.dumps(line).encode()
-
-
-async def submitted(database: Database, content: bytes, endpoint: str = "/v1/chat/completions") -> Batch:
-    async def once() -> AsyncIterator[bytes]:
-        yield content
-
-    await tenants.ensure_tenants(database, {"team": "unlimited"})
-    file = await files.insert(
-        database,
-        tenant_id="team",
-        purpose="batch",
-        filename="f",
-        content=once(),
-        expires_seconds=None,
-        max_bytes=10**9,
-    )
-    return await batches.insert(
-        database,
-        tenant_id="team",
-        endpoint=endpoint,
-        input_file_id=file.id,
-        window_seconds=86400,
-        output_expires_seconds=None,
-        metadata=None,
-    )
-
-
-async def again(database: Database, batch: Batch) -> Batch:
-    found = await batches.get(database, batch.id)
-    assert found is not None
-    return found
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Where the lines of a batch go: each decided by its own request, and stored with what was decided."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
+
+from submitted_batches import again, submitted
 
 from penstock.completion.encoding import loads
 from penstock.configuration import Config
@@ -10,8 +11,7 @@ from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
 from penstock.routing.router import WHEN_IT_LEAVES, Router
-from penstock.store import batches, files, hops, tenants
-from penstock.store.batches import Batch
+from penstock.store import hops
 from penstock.store.database import Database
 from penstock.submission.ingest import Ingest
 
@@ -35,31 +35,6 @@ CONFIG = Config.model_validate(
 def line(custom_id: str, model: str, words: int = 1, **more: Any) -> bytes:
     body = {"model": model, "messages": [{"role": "user", "content": "word " * words}], "max_tokens": 5, **more}
     return json.dumps({"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body}).encode()
-
-
-async def submitted(database: Database, content: bytes) -> Batch:
-    async def once() -> AsyncIterator[bytes]:
-        yield content
-
-    await tenants.ensure_tenants(database, {"team": "unlimited"})
-    file = await files.insert(
-        database, tenant_id="team", purpose="batch", filename="f", content=once(), expires_seconds=None, max_bytes=10**6
-    )
-    return await batches.insert(
-        database,
-        tenant_id="team",
-        endpoint="/v1/chat/completions",
-        input_file_id=file.id,
-        window_seconds=86400,
-        output_expires_seconds=None,
-        metadata=None,
-    )
-
-
-async def again(database: Database, batch: Batch) -> Batch:
-    found = await batches.get(database, batch.id)
-    assert found is not None
-    return found
 
 
 async def test_lines_go_where_they_may_and_what_was_decided_is_kept(database: Database, redis: Redis):
