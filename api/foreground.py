@@ -36,7 +36,7 @@ async def answer(
     """
     submitted = await services.submission.prepare(principal.tenant_id, dialect, body, interactive=True, stream=False)
     await check_tier(services, request, principal, submitted.job.tokens)
-    async with Watch(services, submitted.job.id) as watch:
+    async with Watch(services, submitted.job.id, foreground=True) as watch:
         await services.submission.store(submitted)
         watch.begin()
         row = await wait_for_end(services, watch, request, principal.tenant_id)
@@ -90,7 +90,8 @@ class ForegroundStream:
             self._principal.tenant_id, dialect, body, interactive=True, stream=True
         )
         await check_tier(self._services, self._request, self._principal, submitted.job.tokens)
-        self._watch = await self._stack.enter_async_context(Watch(self._services, submitted.job.id))
+        watch = Watch(self._services, submitted.job.id, foreground=True)
+        self._watch = await self._stack.enter_async_context(watch)
         try:
             created_at = await self._services.submission.store(submitted)
             self._watch.begin()

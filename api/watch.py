@@ -34,8 +34,10 @@ class Watch:
     `cached` is what the cache came to, known before the answer's first chunk; None where it was not asked.
     """
 
-    def __init__(self, services: Services, job_id: UUID) -> None:
+    def __init__(self, services: Services, job_id: UUID, *, foreground: bool = False) -> None:
+        """`foreground`: the job's own client waits on this connection."""
         self._services = services
+        self._foreground = foreground
         self.job_id = job_id
         self._stack = contextlib.AsyncExitStack()
         self.cached: str | None = None
@@ -45,7 +47,7 @@ class Watch:
 
     async def __aenter__(self) -> "Watch":
         self._subscription = await self._stack.enter_async_context(
-            self._services.reader.subscribe(self.job_id, self._owner)
+            self._services.reader.subscribe(self.job_id, self._owner, mark=not self._foreground)
         )
         return self
 

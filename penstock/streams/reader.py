@@ -185,8 +185,11 @@ class StreamReader:
         self._ordering = asyncio.Lock()
 
     @contextlib.asynccontextmanager
-    async def subscribe(self, job_id: UUID, ask_owner: AskOwner) -> AsyncIterator[Subscription]:
-        """Listen to a job. While Redis is away the subscriber still hears the end, from Postgres."""
+    async def subscribe(self, job_id: UUID, ask_owner: AskOwner, *, mark: bool = True) -> AsyncIterator[Subscription]:
+        """Listen to a job. While Redis is away the subscriber still hears the end, from Postgres.
+
+        Without `mark` nobody else can know of it: only for a call whose own client waits, which is known to be read.
+        """
         name = channel(job_id)
         subscription = Subscription(self._redis, job_id, ask_owner)
         listeners = self._subscriptions.setdefault(name, set())
@@ -196,7 +199,8 @@ class StreamReader:
                 if len(listeners) == 1:
                     async with self._ordering:
                         await self._pubsub.subscribe(name)
-                await self._redis.set(wanted_key(job_id), b"1", ex=_WANTED_SECONDS)
+                if mark:
+                    await self._redis.set(wanted_key(job_id), b"1", ex=_WANTED_SECONDS)
             except (RedisError, OSError):
                 _log.warning("streams: Redis is away, waiting on Postgres", job=job_id.hex)
             self._changed.set()

@@ -5,6 +5,7 @@ once Redis is back the writer puts its whole buffer there again, under the same 
 """
 
 import asyncio
+import contextlib
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ import structlog
 
 from penstock.completion.encoding import dumps
 from penstock.redis import Redis, RedisError
-from penstock.streams.entries import StreamEntry, buffer_key, channel, encode, publication
+from penstock.streams.entries import Ended, StreamEntry, buffer_key, channel, encode, publication
 
 #: seconds between two trips to Redis while chunks arrive
 FLUSH_SECONDS = 0.004
@@ -38,7 +39,7 @@ class TokenStream:
     def append(self, entry: StreamEntry) -> None:
         """Add an entry; it is sent within a few milliseconds."""
         self.entries.append(encode(entry))
-        self._writer.wake(self)
+        self._writer.wake(self, last=isinstance(entry, Ended))
 
 
 class StreamWriter:
@@ -49,27 +50,33 @@ class StreamWriter:
         self._worker_id = worker_id
         self._dirty: dict[str, TokenStream] = {}
         self._wake = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._away = False
 
     def open(self, job_id: UUID, epoch: int) -> TokenStream:
         """A new stream; nothing is sent before its first entry."""
         return TokenStream(self, job_id, epoch, self._worker_id)
 
-    def wake(self, stream: TokenStream) -> None:
-        """Called by a stream that grew."""
+    def wake(self, stream: TokenStream, *, last: bool) -> None:
+        """Called by a stream that grew; what was its `last` entry is sent at once."""
         self._dirty[stream.key] = stream
         self._wake.set()
+        if last:
+            self._hurry.set()
 
     async def run(self) -> None:
         """Send until cancelled."""
         while True:
             await self._wake.wait()
             await self.flush()
-            await asyncio.sleep(FLUSH_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await self._hurry.wait()
 
     async def flush(self) -> None:
         """Send what is there now."""
         self._wake.clear()
+        self._hurry.clear()
         streams, self._dirty = list(self._dirty.values()), {}
         if not streams:
             return

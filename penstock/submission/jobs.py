@@ -148,12 +148,17 @@ class Submission:
             Conflict: the key came with another request before.
         """
         job = submitted.job
-        async with self._database.transaction() as connection:
-            if key is not None:
-                await idempotency.claim(connection, key, job.id)
-            created_at = await jobs.insert(connection, job)
-            if job.state == "pending":
-                await flows.wake(connection, {job.flow_id: (job.priority, job.id)})
+        if key is None and job.state == "queued":
+            # one statement is its own transaction: a client waits for each round trip
+            async with self._database.connection() as connection:
+                created_at = await jobs.insert(connection, job)
+        else:
+            async with self._database.transaction() as connection:
+                if key is not None:
+                    await idempotency.claim(connection, key, job.id)
+                created_at = await jobs.insert(connection, job)
+                if job.state == "pending":
+                    await flows.wake(connection, {job.flow_id: (job.priority, job.id)})
         if job.state == "pending":
             await wake_dispatcher(self._redis)
             return created_at

@@ -13,7 +13,7 @@ from penstock.completion.events import PartDelta
 from penstock.ids import new_ids
 from penstock.redis import Redis, connect
 from penstock.streams.entries import Ended, buffer_key, channel, encode, publication
-from penstock.streams.reader import Owner, StreamReader, Subscription
+from penstock.streams.reader import Owner, StreamReader, Subscription, was_read
 
 WORKER = UUID(int=1)
 #: what the reader under test calls its connections: others listen on a shared server too
@@ -87,6 +87,18 @@ async def test_a_channel_is_left_and_taken_again(reader: StreamReader, redis: Re
         async with reader.subscribe(job, nobody) as subscription:
             await publish(redis, job, number)
             assert await heard(subscription) == number
+
+
+async def test_a_reader_is_known_to_have_been_there_unless_its_call_is_the_one_that_waits(
+    reader: StreamReader, redis: Redis
+) -> None:
+    background, foreground = new_ids(2)
+    async with reader.subscribe(background, nobody), reader.subscribe(foreground, nobody, mark=False):
+        pass
+    assert await was_read(redis, background)
+    async with asyncio.timeout(10):
+        while await was_read(redis, foreground):  # until the order to listen no more has arrived
+            await asyncio.sleep(0.01)
 
 
 async def test_a_reader_far_behind_holds_little_and_misses_nothing(redis: Redis, reader: StreamReader) -> None:
