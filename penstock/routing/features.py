@@ -17,6 +17,7 @@ _TOKEN = re.compile(r"[a-z]+|\d|[^\w\s]")
 _WORD = re.compile(r"[a-z]+")
 _OPTION = re.compile(r"(?m)^\(?([A-J])[.):] ?(.*)$")
 _NUMERIC_OPTION = re.compile(r"[\s$£€-]*[\d.,/%^]+.{0,12}")
+_NONE_OR_ALL = re.compile(r"\b(?:none|all|both|neither)\b", re.IGNORECASE)
 _NEGATION = re.compile(r"\b(?:not|except|least|incorrect|false)\b", re.IGNORECASE)
 _PREMISE = re.compile(r"\b(?:if|then|suppose|assume|given|let)\b", re.IGNORECASE)
 _COMPUTE = re.compile(
@@ -70,7 +71,7 @@ def features(exchange: Exchange) -> Features:
         words = _WORD.findall(answer.lower())
         # What was said counts differently for what was concluded: a "not" before True and one before False.
         blocks["answer"] = _terms(answer) + [f"{verdict}|{word}" for word in words]
-        numbers |= _of_answer(prompt, answer, len(exchange.answer))
+        numbers |= _of_answer(prompt, answer, len(exchange.answer)) | _of_choice(prompt, answer, exchange.verdict)
         marks.append(f"verdict={verdict}")
         for name, value in exchange.signals.items():
             step = "none" if value is None else str(sum(value >= bound for bound in _CONFIDENCE_STEPS))
@@ -140,6 +141,21 @@ def _of_answer(prompt: str, answer: str, length: int) -> dict[str, float]:
         "denials": len(_DENIAL.findall(answer)),
         "asked words said": both / (len(asked) + 1),
         "said words asked": both / (len(said) + 1),
+    }
+
+
+def _of_choice(prompt: str, answer: str, verdict: str | None) -> dict[str, float]:
+    """Which of the options was chosen: its place, its text, and how many options the answer speaks of."""
+    options = {found.group(1): found.group(2).strip() for found in _OPTION.finditer(prompt)}
+    chosen = options.get(verdict or "", "")
+    said = answer.lower()
+    usual = sum(map(len, options.values())) / (len(options) or 1)
+    return {
+        "chosen place": list(options).index(verdict) / len(options) if verdict in options else -1.0,
+        "chosen length": math.log1p(len(chosen)),
+        "chosen length beside others": len(chosen) / (usual + 1),
+        "chosen none or all": float(_NONE_OR_ALL.search(chosen) is not None),
+        "options said": float(sum(bool(text) and text.lower() in said for text in options.values())),
     }
 
 

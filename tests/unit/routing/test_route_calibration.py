@@ -150,3 +150,14 @@ def test_an_answer_is_seen_only_where_it_is_given() -> None:
     assert set(features(prompt).words) == {"prompt"}
     assert features(both).marks == ["verdict=4", "p=none", "verdict=4 p=none"]
     assert "4|not" in features(both).words["answer"]
+
+
+def test_an_answer_to_a_choice_is_seen_with_the_option_it_chose() -> None:
+    prompt = "Which is it?\nA. a cat\nB. a large dog\nC. none of these\nD. a bird"
+    found = features(Exchange(prompt, "A bird cannot bark, so it is a large dog: (B)", "B")).numbers
+    assert found["chosen place"] == 0.25
+    assert found["options said"] == 2
+    assert found["chosen none or all"] == 0
+    assert features(Exchange(prompt, "(C)", "C")).numbers["chosen none or all"] == 1
+    for verdict in (None, "E", "True"):
+        assert features(Exchange(prompt, "Hm.", verdict)).numbers["chosen place"] == -1
