@@ -56,7 +56,7 @@ class Goal:
     sees_answer: bool = False
     target: float = 0.99
     margin: float = 0.005
-    folds: int = 3
+    folds: int = 5
     resamples: int = 300
     seed: int = 0
 

@@ -1,7 +1,7 @@
 """From evaluated work of a route's models to its learnt policy: what is learnt from, and what was normal then."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def learn(questions: Sequence[Evaluated], plan: Plan, goal: Goal) -> Lesson:
     )
     if not outcomes.strong.sum() or not outcomes.strong_cost.sum():
         raise InvalidRequest(f"{plan.strong} was never right, or cost nothing: there is nothing to keep or to save")
-    found = calibrated(exchanges, outcomes, _seeing(goal, sees_answer=sees_answer))
+    found = calibrated(exchanges, outcomes, replace(goal, sees_answer=sees_answer))
     signals = [name for name in (TOKEN_PROBABILITY, STATED) if any(e.signals.get(name) is not None for e in exchanges)]
     policy = LearntPolicy(
         plan.kind,
@@ -101,10 +101,6 @@ def _exchanges(used: Sequence[Evaluated], plan: Plan) -> list[Exchange]:
         answered(question.prompt or "", question.answers[plan.cheap], question.probabilities.get(plan.cheap), plan.rule)
         for question in used
     ]
-
-
-def _seeing(goal: Goal, *, sees_answer: bool) -> Goal:
-    return Goal(sees_answer, goal.target, goal.margin, goal.folds, goal.resamples, goal.seed)
 
 
 def _baseline(used: Sequence[Evaluated], found: Calibrated, plan: Plan) -> dict[str, object]:
