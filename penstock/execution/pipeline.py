@@ -16,7 +16,7 @@ from penstock.configuration import Config
 from penstock.dialects import openai_responses, registry
 from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
-from penstock.errors import ModelNotFound, PenstockError, ProviderCircuitOpen, Unavailable, error_to_json
+from penstock.errors import ModelNotFound, NoModelFits, PenstockError, ProviderCircuitOpen, Unavailable, error_to_json
 from penstock.execution.accept import escalations
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Asked, Caller, Deferred, Emit, Interrupted, NextDeployment, Order
@@ -34,8 +34,10 @@ from penstock.guard.pipeline import Guard, Screened
 from penstock.ids import public_id
 from penstock.limits.buckets import TokenBucket, tier_buckets
 from penstock.providers.deployments import Deployment, Deployments
+from penstock.routing.demands import demanded_residency
 from penstock.routing.exchanges import prompt_of
 from penstock.routing.learnt import LearntPolicies
+from penstock.routing.policies import barred
 from penstock.routing.watch import RouteWatch
 from penstock.rules import prices
 from penstock.rules.context import require_fit, within_limits
@@ -94,7 +96,9 @@ class Pipeline:
             wish = take_wish(body)
             request = registry.get(job.dialect).parse(body)
             fallback_on = self._deployments.fallback_on(job.model) if job.fallback else frozenset()
-            work = Work(job, request, wish, record, emit, job.deployment, len(job.body), fallback_on)
+            residency = demanded_residency(self._config, request, job.tenant_id)
+            size = len(job.body)
+            work = Work(job, request, wish, record, emit, job.deployment, size, fallback_on, residency=residency)
             outcome = await self._outcome(work)
             self._observe(work, outcome)
         except (Deferred, Hop, Interrupted):
@@ -172,6 +176,10 @@ class Pipeline:
         deployment = self._deployments.get(work.deployment)
         if deployment is None:
             raise ModelNotFound(job.model)
+        why = barred(deployment.model_config, job.tenant_id, work.residency)
+        if why is not None:
+            error = NoModelFits(f"The model `{deployment.name}` may not see this request: {why}.", param="model")
+            raise self.next_hop(job, error) if work.fallback_on else error
         screened = await self._screen(job, work.request)
         request = screened.request
         require_fit(request, deployment.context, param=registry.get(job.dialect).prompt)
@@ -243,6 +251,7 @@ class Pipeline:
             tenant=job.tenant_id,
             cache=cached,
             at_once=work.at_once,
+            residency=work.residency,
         )
 
     def next_hop(self, job: ClaimedJob, error: PenstockError) -> Exception:
