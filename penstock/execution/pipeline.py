@@ -20,7 +20,7 @@ from penstock.errors import ModelNotFound, NoModelFits, PenstockError, ProviderC
 from penstock.execution.accept import escalations
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Asked, Caller, Deferred, Emit, Interrupted, NextDeployment, Order
-from penstock.execution.escalate import Stages
+from penstock.execution.escalate import Early, Stages
 from penstock.execution.guarded import guarded
 from penstock.execution.prompts import complete_each
 from penstock.execution.record import CallRecord
@@ -66,13 +66,14 @@ class Pipeline:
         tally: Tally,
         learnt: LearntPolicies,
         watch: RouteWatch,
+        early: Early,
     ) -> None:
         """`answers` is over `caller`, which knows how the providers are."""
         self._deployments = deployments
         self._config = config
         self._caller = caller
         self._escalations = escalations(config, learnt)
-        self._stages = Stages(self._answer, caller.shut_for, deployments.fallback_on, watch.stage)
+        self._stages = Stages(self._answer, caller.shut_for, deployments.fallback_on, watch.stage, early)
         self._learnt = learnt
         self._watch = watch
         self._answers = answers
@@ -121,12 +122,12 @@ class Pipeline:
         return finished
 
     def _count_kept_prompts(self, job: ClaimedJob, record: CallRecord) -> None:
-        for attempt in record.attempts:
-            deployment = self._deployments.get(attempt.deployment)
-            if deployment is None or not (attempt.usage.cached_tokens or attempt.usage.cache_write_tokens):
+        for call in record.paid:
+            deployment = self._deployments.get(call.deployment)
+            if deployment is None or not (call.usage.cached_tokens or call.usage.cache_write_tokens):
                 continue
             found = prices.of_kept_prompts(
-                attempt.usage,
+                call.usage,
                 deployment.price,
                 deployment.upstream_model,
                 deployment.provider_config.base_url,

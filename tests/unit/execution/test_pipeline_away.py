@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from penstock.completion.encoding import dumps, loads
+from penstock.completion.step import RouteStep
 from penstock.configuration import Config
 from penstock.errors import Unavailable
 from penstock.execution.call import Deferred
@@ -45,6 +46,16 @@ class Away:
         return 0.0
 
 
+class Nothing:
+    """Keeps no early answers: none of these jobs asks several models at once."""
+
+    def keep(self, *_: object) -> None:
+        raise AssertionError("nothing is kept here")
+
+    async def of(self, _: object) -> list[RouteStep]:
+        return []
+
+
 def claimed(lane: str) -> ClaimedJob:
     return ClaimedJob(
         id=new_id(), epoch=1, tenant_id="t", tier="unlimited", batch_id=None, custom_id=None, dialect="openai.chat",
@@ -58,7 +69,9 @@ def pipeline() -> Pipeline:
     redis = connect("redis://127.0.0.1:1", size=1)  # nothing is counted here
     learnt = LearntPolicies.given(CONFIG.routes, {})
     watch = RouteWatch(Database("postgresql://127.0.0.1:1/x", size=1, name="test"), learnt)
-    return Pipeline(CONFIG, Deployments(CONFIG), Away(), Away(), Guard(CONFIG.guard), Tally(redis), learnt, watch)
+    return Pipeline(
+        CONFIG, Deployments(CONFIG), Away(), Away(), Guard(CONFIG.guard), Tally(redis), learnt, watch, Nothing()
+    )
 
 
 async def test_queued_work_goes_back_to_the_backlog():
