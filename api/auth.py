@@ -19,11 +19,12 @@ _REMEMBER_KEYS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The tenant on whose behalf a request is made, and what the key may do."""
+    """The tenant on whose behalf a request is made, what the key may do, and where its data must stay."""
 
     tenant_id: str
     tier: str
     scopes: frozenset[str]
+    residency: str | None = None
 
     def require(self, scope: Scope) -> None:
         """See that the key has a scope.
@@ -45,7 +46,7 @@ class Keys:
         # what is only remembered here has a pepper that only this process knows
         self._own = secrets.token_bytes(32)
         self._static = {
-            digest(row.key.get_secret_value(), self._own): Principal(row.tenant, row.tier, row.scopes)
+            digest(row.key.get_secret_value(), self._own): Principal(row.tenant, row.tier, row.scopes, row.residency)
             for row in settings.config.keys
         }
         if settings.admin_key is not None:
@@ -92,7 +93,7 @@ class Keys:
         if found.digest != digests[0]:
             # made under a secret key that is on its way out
             await api_keys.keep_as(database, found.id, digests[0])
-        return Principal(found.tenant_id, found.tier, frozenset(found.scopes))
+        return Principal(found.tenant_id, found.tier, frozenset(found.scopes), found.residency)
 
 
 async def authenticate(request: Request) -> Principal:

@@ -34,7 +34,9 @@ async def answer(
     Raises:
         PenstockError: it is wrong, or it failed; the status is the caller's.
     """
-    submitted = await services.submission.prepare(principal.tenant_id, dialect, body, interactive=True, stream=False)
+    submitted = await services.submission.prepare(
+        principal.tenant_id, dialect, body, interactive=True, stream=False, residency=principal.residency
+    )
     await check_tier(services, request, principal, submitted.job.tokens)
     async with Watch(services, submitted.job.id, foreground=True) as watch:
         await services.submission.store(submitted)
@@ -87,7 +89,12 @@ class ForegroundStream:
             PenstockError: the request is wrong, or failed before its first chunk.
         """
         submitted = await self._services.submission.prepare(
-            self._principal.tenant_id, dialect, body, interactive=True, stream=True
+            self._principal.tenant_id,
+            dialect,
+            body,
+            interactive=True,
+            stream=True,
+            residency=self._principal.residency,
         )
         await check_tier(self._services, self._request, self._principal, submitted.job.tokens)
         watch = Watch(self._services, submitted.job.id, foreground=True)

@@ -28,12 +28,15 @@ def create(
     scope: Annotated[
         list[str] | None, typer.Option(help="read, write or admin; may be given again (default: read and write).")
     ] = None,
+    residency: Annotated[
+        str | None, typer.Option(help="The tag of the only models that its requests may go to.")
+    ] = None,
     days: Annotated[int | None, typer.Option("--expires-in-days", min=1, max=3650)] = None,
     url: UrlOption = None,
     key: KeyOption = None,
 ) -> None:
     """Make a key and print it; it is never shown again."""
-    given = {"tier": tier, "scopes": scope, "expires_in_days": days}
+    given = {"tier": tier, "scopes": scope, "residency": residency, "expires_in_days": days}
     body = {"tenant": tenant, "name": name} | {name: value for name, value in given.items() if value}
     with reached(url, key, admin=True) as penstock:
         _show(penstock.post(_ROUTE, body))
@@ -48,10 +51,20 @@ def list_keys(
     """Show keys, without their secrets."""
     with reached(url, key, admin=True) as penstock:
         rows = list(_pages(penstock, tenant))
-    table = Table("id", "tenant", "tier", "scopes", "name", "key", "created", "state", box=None)
+    table = Table("id", "tenant", "tier", "scopes", "residency", "name", "key", "created", "state", box=None)
     for row in rows:
         scopes, created = " ".join(row["scopes"]), f"{datetime.fromtimestamp(row['created_at'], UTC):%Y-%m-%d}"
-        table.add_row(row["id"], row["tenant"], row["tier"], scopes, row["name"], row["hint"], created, _state(row))
+        table.add_row(
+            row["id"],
+            row["tenant"],
+            row["tier"],
+            scopes,
+            row["residency"] or "",
+            row["name"],
+            row["hint"],
+            created,
+            _state(row),
+        )
     # ids are there to be copied: never cut to the width of a pipe
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
@@ -78,7 +91,9 @@ def rotate(
 
 def _show(made: dict[str, Any]) -> None:
     """The key alone on standard output, what it is beside it."""
-    typer.echo(f"{made['id']} for tenant {made['tenant']}, tier {made['tier']}, {' '.join(made['scopes'])}", err=True)
+    place = f", data stays in {made['residency']}" if made["residency"] else ""
+    told = f"{made['id']} for tenant {made['tenant']}, tier {made['tier']}, {' '.join(made['scopes'])}{place}"
+    typer.echo(told, err=True)
     typer.echo(made["key"])
 
 

@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator
 
 from penstock.store import batches, files, tenants
-from penstock.store.batches import Batch
+from penstock.store.batches import Batch, NewBatch
 from penstock.store.database import Database
 
 
-async def submitted(database: Database, content: bytes, endpoint: str = "/v1/chat/completions") -> Batch:
-    """A batch of a tenant `team` over a file of this content, not read yet."""
+async def submitted(
+    database: Database, content: bytes, endpoint: str = "/v1/chat/completions", residency: str | None = None
+) -> Batch:
+    """A batch of a tenant `team` over a file of this content, not read yet; its key's data stays at `residency`."""
 
     async def once() -> AsyncIterator[bytes]:
         yield content
@@ -23,15 +25,10 @@ async def submitted(database: Database, content: bytes, endpoint: str = "/v1/cha
         expires_seconds=None,
         max_bytes=10**9,
     )
-    return await batches.insert(
-        database,
-        tenant_id="team",
-        endpoint=endpoint,
-        input_file_id=file.id,
-        window_seconds=86400,
-        output_expires_seconds=None,
-        metadata=None,
+    new = NewBatch(
+        tenant_id="team", endpoint=endpoint, input_file_id=file.id, window_seconds=86400, residency=residency
     )
+    return await batches.insert(database, new)
 
 
 async def again(database: Database, batch: Batch) -> Batch:

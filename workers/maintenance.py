@@ -25,6 +25,7 @@ from penstock.store import (
     route_counts,
     semantic_answers,
     shadows,
+    steps,
     stops,
     uploads,
     webhook_log,
@@ -124,8 +125,9 @@ class Maintenance:
         await _all_of("attempts", lambda: retention.forget_attempts(database, ages.records, _PRUNE))
 
     async def prune_routes(self) -> None:
-        """Remove what was counted of routes, and their shadow samples, when it is old."""
+        """Remove early answers that nobody needs any more; what was counted of routes, and shadow samples, when old."""
         age = self.config.retention.records
+        await _all_of("early answers", lambda: steps.forget_early(self.database, _PRUNE))
         await _all_of("counts of routes", lambda: route_counts.forget(self.database, age, _PRUNE))
         await _all_of("shadow samples", lambda: shadows.forget(self.database, age, _PRUNE))
 

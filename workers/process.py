@@ -44,6 +44,7 @@ from penstock.submission.finalize import finalize_batch
 from penstock.submission.ingest import Ingest
 from workers import orders
 from workers.commit import GroupCommit
+from workers.early_answers import EarlyAnswers
 from workers.hops import Hops
 from workers.returns import Returns
 from workers.runtime import Exits, WorkerRuntime
@@ -115,6 +116,7 @@ class WorkerProcess:
         self._answers = CachedCaller(before, caller, self._cache_redis, config.cache, self._tally.add, marks)
         writer = StreamWriter(self._redis, self.worker_id)
         returns = Returns(self._database, self.worker_id)
+        early = EarlyAnswers(self._database, self.worker_id)
         self._doorbell = broker.Doorbell(broker.make_app(self.settings.broker_url, list(config.providers)))
         commit = GroupCommit(self._database, self.worker_id, LINGER_SECONDS[self.lane], self._finalize)
         self.runtime = WorkerRuntime(
@@ -122,13 +124,14 @@ class WorkerProcess:
             database=self._database,
             redis=self._redis,
             pipeline=Pipeline(
-                config, deployments, caller, self._answers, self._guard, self._tally, self._learnt, self._watch
+                config, deployments, caller, self._answers, self._guard, self._tally, self._learnt, self._watch, early
             ),
             exits=Exits(
                 commit,
                 returns,
                 Hops(self._database, self._redis, self._doorbell, deployments),
                 Shadows(self._database, self._redis),
+                early,
             ),
             writer=writer,
             permits=config.worker.permits,
@@ -140,7 +143,7 @@ class WorkerProcess:
         hearing = orders.listen(self._redis, self.runtime, self._quota)
         beating = self.runtime.beat(self._heart)
         looking = marks.run(self._database)
-        keeping = (writer.run(), commit.run(), returns.run(), self._tally.run(), self._speeds.run())
+        keeping = (writer.run(), commit.run(), returns.run(), early.run(), self._tally.run(), self._speeds.run())
         routes = (self._learnt.run(), self._watch.run())
         for work in (*keeping, *routes, hearing, beating, looking):
             self._background.append(tasks.essential(work))

@@ -35,6 +35,7 @@ from penstock.streams.reader import was_read
 from penstock.streams.writer import StreamWriter, TokenStream
 from workers import predecessors
 from workers.commit import GroupCommit
+from workers.early_answers import EarlyAnswers
 from workers.hops import Hops
 from workers.permits import Permits
 from workers.returns import Returns
@@ -75,13 +76,14 @@ class _Running:
 class Exits:
     """The ways in which a job leaves a worker: ended, back to the backlog, or on to another deployment.
 
-    After its end a sample of it may be asked of another model.
+    Before its end some of its answers may be kept already; after it a sample may be asked of another model.
     """
 
     commit: GroupCommit
     returns: Returns
     hops: Hops
     shadows: Shadows
+    early: EarlyAnswers
 
 
 class WorkerRuntime:
@@ -105,7 +107,7 @@ class WorkerRuntime:
         self._redis = redis
         self._pipeline = pipeline
         self._commit, self._returns, self._hops = exits.commit, exits.returns, exits.hops
-        self._shadows = exits.shadows
+        self._shadows, self._early = exits.shadows, exits.early
         self._writer = writer
         self._permits = Permits(permits)
         self._running: dict[UUID, _Running] = {}
@@ -313,6 +315,7 @@ class WorkerRuntime:
         for running in list(self._running.values()):
             running.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._early.flush()
         await self._returns.flush()
         await self._commit.flush()
         await self._writer.flush()

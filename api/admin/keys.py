@@ -12,7 +12,7 @@ from api.openai.files import page_of
 from api.replies import json_reply
 from api.services import DEFAULT_TENANT, Services
 from penstock.configuration import DEFAULT_SCOPES
-from penstock.dialects.fields import boolean, wrong_value
+from penstock.dialects.fields import boolean, residency, wrong_value
 from penstock.errors import InvalidRequest, NotFound
 from penstock.ids import parse_id, public_id
 from penstock.rules.api_keys import SCOPES, hint, new_key, ordered
@@ -36,6 +36,7 @@ async def create(request: Request) -> Response:
     body = await json_object(request)
     tenant, tier = checked_tenant(body, "tenant", DEFAULT_TENANT), checked_tier(services, body)
     name, scopes, days = _name(body), _scopes(body), _days(body)
+    place = _residency(body, services.settings.config.residency_of(tenant))
     key = new_key()
     digest = keys.digest(key)
     if tier is not None:
@@ -50,6 +51,7 @@ async def create(request: Request) -> Response:
         digest=digest,
         hint=hint(key),
         expires_in_days=days,
+        residency=place,
     )
     return json_reply({**render(row), "key": key})
 
@@ -85,7 +87,7 @@ async def revoke(request: Request, key_id: str) -> Response:
 async def rotate(request: Request, key_id: str) -> Response:
     """A new key in the place of an old one, which ends at once or, if that is asked for, within a day.
 
-    Tenant, name and scopes stay. A key that was made to live for some time gets that time again.
+    Tenant, name, scopes and residency stay. A key that was made to live for some time gets that time again.
     """
     await authenticate_admin(request)
     services: Services = request.app.state.services
@@ -111,6 +113,7 @@ def render(key: ApiKey) -> dict[str, Any]:
         "name": key.name,
         "hint": key.hint,
         "scopes": ordered(key.scopes),
+        "residency": key.residency,
         "created_at": int(key.created_at.timestamp()),
         "expires_at": int(key.expires_at.timestamp()) if key.expires_at else None,
         "revoked_at": int(key.revoked_at.timestamp()) if key.revoked_at else None,
@@ -135,6 +138,13 @@ def _scopes(body: dict[str, Any]) -> set[str]:
     if not isinstance(scopes, list) or not scopes or any(scope not in SCOPES for scope in scopes):
         raise wrong_value("scopes", f"it must be an array of some of {', '.join(SCOPES)}.")
     return set(scopes)
+
+
+def _residency(body: dict[str, Any], of_tenant: str | None) -> str | None:
+    found = residency(body)
+    if found is not None and of_tenant not in (None, found):
+        raise wrong_value("residency", f"the data of this tenant must stay in {of_tenant}.")
+    return found
 
 
 def _days(body: dict[str, Any]) -> int | None:

@@ -49,6 +49,7 @@ async def create(request: Request) -> Response:
             request.stream(),
             limits,
             priority_of(request),
+            principal.residency,
             lambda digest: key_of(request, principal, PATH, None, digest),
         )
     except Repeated as repeated:

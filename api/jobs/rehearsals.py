@@ -31,7 +31,7 @@ async def rehearsal(request: Request) -> Response:
     services: Services = request.app.state.services
     body = await json_object(request)
     dialect, bodies = _requests(body)
-    found = await rehearse(services.submission, principal.tenant_id, dialect, bodies)
+    found = await rehearse(services.submission, principal.tenant_id, dialect, bodies, principal.residency)
     if "requests" not in body and (refused := found[0].error) is not None:
         raise refused
     shares = await shares_of_steps(services.database, principal.tenant_id, found, services.settings.config.routes)

@@ -48,6 +48,7 @@ async def create(request: Request) -> Response:
             callback_url=await services.webhooks.callback_url(principal.tenant_id, body.get("callback_url")),
             priority=priority_of(request, body),
             window_seconds=window_seconds(window) if (window := body.get("completion_window")) is not None else None,
+            residency=principal.residency,
         )
         job_id = submitted.job.id
         try:

@@ -20,7 +20,7 @@ from penstock.dialects import registry
 from penstock.errors import InvalidRequest, NotFound, Unavailable
 from penstock.ids import parse_id, public_id
 from penstock.store import batches
-from penstock.store.batches import TERMINAL, Batch
+from penstock.store.batches import TERMINAL, Batch, NewBatch
 from penstock.store.idempotency import Repeated
 from penstock.submission.doorbells import order_stop, wake_dispatcher
 
@@ -64,19 +64,19 @@ async def create(request: Request) -> Response:
         raise InvalidRequest(
             f"The file's purpose is '{file.purpose}', not 'batch'.", param="input_file_id", code="invalid_value"
         )
+    new = NewBatch(
+        tenant_id=principal.tenant_id,
+        endpoint=body["endpoint"],
+        input_file_id=file.id,
+        window_seconds=window,
+        output_expires_seconds=_output_expiry(body.get("output_expires_after")),
+        metadata=checked_metadata(body.get("metadata")),
+        callback_url=await services.webhooks.callback_url(principal.tenant_id, body.get("callback_url")),
+        priority=priority_of(request, body),
+        residency=principal.residency,
+    )
     try:
-        batch = await batches.insert(
-            services.database,
-            tenant_id=principal.tenant_id,
-            endpoint=body["endpoint"],
-            input_file_id=file.id,
-            window_seconds=window,
-            output_expires_seconds=_output_expiry(body.get("output_expires_after")),
-            metadata=checked_metadata(body.get("metadata")),
-            callback_url=await services.webhooks.callback_url(principal.tenant_id, body.get("callback_url")),
-            priority=priority_of(request, body),
-            key=key,
-        )
+        batch = await batches.insert(services.database, new, key)
     except Repeated as repeated:
         batch_id = public_id("batch_", repeated.object_id)
         return json_reply(render(await find(services, principal.tenant_id, batch_id)))

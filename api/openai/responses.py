@@ -73,6 +73,7 @@ async def _submit(
         callback_url=await services.webhooks.callback_url(principal.tenant_id, body.get("callback_url")),
         priority=priority_of(request),
         window_seconds=_window(body),
+        residency=principal.residency,
     )
     try:
         created_at = await services.submission.store(submitted, key)

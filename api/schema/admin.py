@@ -41,6 +41,10 @@ _TIER = said(_SHORT, "`unlimited`, or a tier of the configuration. Left out, a t
 _SCOPES: Schema = said(
     many(words(*SCOPES), 1), "`read` allows GET, `write` the other methods, `admin` the same on the operator's routes."
 )
+_RESIDENCY = said(
+    {**TEXT, "pattern": "^[A-Za-z0-9_.-]{1,64}$"},
+    "The tag of where the data of the key's requests must stay: only models of that `residency` are asked.",
+)
 _KEY: dict[str, Schema] = {
     "id": TEXT,
     "object": kind("api_key"),
@@ -49,6 +53,7 @@ _KEY: dict[str, Schema] = {
     "name": TEXT,
     "hint": TEXT,
     "scopes": _SCOPES,
+    "residency": maybe(_RESIDENCY),
     "created_at": TIME,
     "expires_at": maybe(TIME),
     "revoked_at": maybe(TIME),
@@ -63,6 +68,7 @@ SCHEMAS: dict[str, Schema] = {
             "tier": maybe(_TIER),
             "name": _SHORT,
             "scopes": maybe(_SCOPES),
+            "residency": maybe(_RESIDENCY),
             "expires_in_days": maybe(whole(1, 3650)),
         },
         "additionalProperties": True,

@@ -1,7 +1,7 @@
 """Anthropic's messages and message batches, and the models, a path of both vendors."""
 
 from api.anthropic.pages import DEFAULT_LIMIT, MAX_LIMIT
-from api.schema.chat import FALLBACK, RESIDENCY
+from api.schema.chat import FALLBACK, MAX_COST, RESIDENCY
 from api.schema.errors import OF_A_MODEL
 from api.schema.shapes import (
     CACHE_FIELD,
@@ -58,6 +58,7 @@ _OPTIONS: dict[str, Schema] = {
     "metadata": taken({}, {"user_id": TEXT}),
     "fallback": FALLBACK,
     "residency": RESIDENCY,
+    "max_cost": MAX_COST,
 }
 
 

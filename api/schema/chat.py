@@ -48,6 +48,10 @@ RESIDENCY = said(
     {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$"},
     "The tag of where the data of this request must stay: only models of that `residency` are asked. Not the vendor's.",
 )
+MAX_COST = said(
+    {"type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000},
+    "US dollars that this request may cost: models that are expected to cost more are not asked. Not the vendor's.",
+)
 METADATA: Schema = {
     "type": "object",
     "maxProperties": 16,
@@ -77,6 +81,7 @@ _SAMPLING: dict[str, Schema] = {
     "metadata": METADATA,
     "fallback": FALLBACK,
     "residency": RESIDENCY,
+    "max_cost": MAX_COST,
 }
 MESSAGE = taken(
     {"role": words("system", "developer", "user", "assistant", "tool")},
@@ -178,6 +183,7 @@ SCHEMAS: dict[str, Schema] = {
             "metadata": METADATA,
             "fallback": FALLBACK,
             "residency": RESIDENCY,
+            "max_cost": MAX_COST,
         },
     ),
     "EmbeddingList": given(

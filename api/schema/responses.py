@@ -1,6 +1,6 @@
 """OpenAI's responses."""
 
-from api.schema.chat import FALLBACK, METADATA, RESIDENCY
+from api.schema.chat import FALLBACK, MAX_COST, METADATA, RESIDENCY
 from api.schema.errors import OF_A_MODEL
 from api.schema.shapes import (
     CACHE_FIELD,
@@ -79,6 +79,7 @@ _REQUEST = taken(
         "metadata": METADATA,
         "fallback": FALLBACK,
         "residency": RESIDENCY,
+        "max_cost": MAX_COST,
     },
 )
 _USAGE = given(

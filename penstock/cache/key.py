@@ -22,8 +22,8 @@ _UNSEEN = frozenset(
 )
 _ANTHROPIC = "anthropic"
 #: no part of what is asked: the public name (the deployment says what it stands for), where to go after a failure and
-#: where its data must stay, who asks. The last two are looked through for fields that no model sees.
-_APART = ("model", "fallback", "residency", "user", "extra", "responses_only")
+#: where its data must stay, what it may cost, who asks. The last two are looked through for fields that no model sees.
+_APART = ("model", "fallback", "residency", "max_cost", "user", "extra", "responses_only")
 _told = attrgetter(*(field.name for field in fields(CompletionRequest) if field.name not in _APART))
 _embedded = attrgetter(*(field.name for field in fields(EmbeddingRequest) if field.name not in _APART))
 
@@ -31,7 +31,8 @@ _embedded = attrgetter(*(field.name for field in fields(EmbeddingRequest) if fie
 def cache_key(tenant: str, deployment: Deployment, request: CompletionRequest | EmbeddingRequest) -> str | None:
     """The key, or None for a request that has no exact form (half a surrogate pair, a number out of range).
 
-    Left out are the public name, the models to fall back to, `residency`, `user`, and fields that no model sees.
+    Left out are the public name, the models to fall back to, `residency`, `max_cost`, `user`, and fields that no model
+    sees.
     """
     asked: tuple[Any, ...]
     if isinstance(request, EmbeddingRequest):

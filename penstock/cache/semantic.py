@@ -78,6 +78,7 @@ def place_of(request: CompletionRequest, tenant: str, space: str) -> Place:
         messages=(*request.messages[:-1], Message("user", ())),
         user=None,
         fallback=(),
+        max_cost=None,
         extra=seen(request.extra),
         responses_only=seen(request.responses_only),
     )

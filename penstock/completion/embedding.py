@@ -24,6 +24,8 @@ class EmbeddingRequest:
     fallback: tuple[str, ...] = ()
     #: the tag of where its data must stay; only models of that tag are asked
     residency: str | None = None
+    #: US dollars that it may cost; a model that is expected to cost more is not asked
+    max_cost: float | None = None
     #: fields of the caller's own dialect; forwarded where the wire format is the same
     extra: dict[str, Any] = field(default_factory=dict)
 

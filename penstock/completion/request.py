@@ -72,6 +72,8 @@ class CompletionRequest:
     fallback: tuple[str, ...] = ()
     #: the tag of where its data must stay; only models of that tag are asked
     residency: str | None = None
+    #: US dollars that it may cost; a model that is expected to cost more is not asked
+    max_cost: float | None = None
     #: fields of the caller's own dialect that have no neutral meaning; forwarded where the wire format is the same.
     #: Those of Anthropic's dialect stand together under `anthropic`: OpenAI's servers would refuse them.
     extra: dict[str, Any] = field(default_factory=dict)

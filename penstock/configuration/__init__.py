@@ -1,25 +1,22 @@
 """What `penstock.yaml` may hold. Reading it is the business of `settings`."""
 
 from penstock.configuration.config import (
-    DEFAULT_SCOPES,
     AwsCredentials,
     BatchesConfig,
     BreakerConfig,
     Config,
     HttpConfig,
-    KeyConfig,
     LaneRetries,
     Limits,
     ModelConfig,
     Price,
     ProviderConfig,
     RetriesConfig,
-    Scope,
-    TierConfig,
     Timeouts,
     WorkerConfig,
 )
 from penstock.configuration.routes import AcceptConfig, RouteConfig
+from penstock.configuration.tenants import DEFAULT_SCOPES, KeyConfig, Scope, TierConfig
 from penstock.configuration.webhooks import WebhookEndpointConfig, WebhooksConfig
 
 __all__ = [

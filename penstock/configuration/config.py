@@ -10,13 +10,9 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from penstock.catalogue import Quirks, WireFormat, bedrock_url, quirks_of
 from penstock.configuration.policies import CacheConfig, GuardConfig
 from penstock.configuration.routes import RouteConfig, check_routes
-from penstock.configuration.section import Amount, Positive, Seconds, Section
+from penstock.configuration.section import Amount, Positive, Seconds, Section, Tag
+from penstock.configuration.tenants import TIERS, KeyConfig, TenantConfig, TierConfig
 from penstock.configuration.webhooks import WebhooksConfig
-
-#: what a key may do: see `penstock.rules.api_keys`
-Scope = Literal["read", "write", "admin"]
-#: of a key for which none are named
-DEFAULT_SCOPES: frozenset[Scope] = frozenset({"read", "write"})
 
 
 class Limits(Section):
@@ -162,7 +158,6 @@ class Price(Section):
 
 
 Modality = Literal["text", "image", "document"]
-Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
 class ModelConfig(Section):
@@ -189,48 +184,6 @@ class ModelConfig(Section):
     prompt_cache: Literal["auto", "key", "off"] = "auto"
     #: whether it goes on from an answer's beginning (a last message of the assistant's), or the fields that ask for it
     continues: bool | dict[str, Any] = False
-
-
-class KeyConfig(Section):
-    """A static API key, for set-ups without the admin API. What its `scopes` mean: `penstock.rules.api_keys`."""
-
-    key: SecretStr
-    tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "default"
-    tier: str = "unlimited"
-    scopes: Annotated[frozenset[Scope], Field(min_length=1)] = DEFAULT_SCOPES
-
-    @field_validator("key")
-    @classmethod
-    def _long_enough(cls, value: SecretStr) -> SecretStr:
-        if len(value.get_secret_value()) < 8:
-            raise ValueError("must have at least 8 characters")
-        return value
-
-
-class TierConfig(Section):
-    """What one tenant may use; what is left out is not limited."""
-
-    requests_per_minute: Positive | None = None
-    tokens_per_minute: Positive | None = None
-    weight: Annotated[float, Field(gt=0)] = 1.0
-
-
-class TenantConfig(Section):
-    """One tenant, whatever the tier of its keys: its share where several want the same quota (left out: its tier's).
-
-    With a `residency` its requests go to models of that tag only.
-    """
-
-    weight: Annotated[float | None, Field(gt=0)] = None
-    residency: Tag | None = None
-
-
-#: tiers that are there without being configured; the limits are those of the source design
-_TIERS = {
-    "free": TierConfig(requests_per_minute=60, tokens_per_minute=10_000),
-    "pro": TierConfig(requests_per_minute=600, tokens_per_minute=100_000),
-    "unlimited": TierConfig(),
-}
 
 
 class BreakerConfig(Section):
@@ -322,7 +275,7 @@ class Config(Section):
     providers: dict[str, ProviderConfig] = {}
     models: dict[str, ModelConfig] = {}
     routes: dict[str, RouteConfig] = {}
-    tiers: dict[str, TierConfig] = _TIERS
+    tiers: dict[str, TierConfig] = TIERS
     tenants: dict[str, TenantConfig] = {}
     breaker: BreakerConfig = BreakerConfig()
     retries: RetriesConfig = RetriesConfig()
@@ -346,7 +299,7 @@ class Config(Section):
     @field_validator("tiers")
     @classmethod
     def _with_known_tiers(cls, value: dict[str, TierConfig]) -> dict[str, TierConfig]:
-        return _TIERS | value
+        return TIERS | value
 
     def weight_of(self, tenant_id: str, tier: str) -> float:
         """A tenant's share of a quota that several want: its own weight, else its tier's, else 1."""
@@ -354,6 +307,11 @@ class Config(Section):
         if own is not None:
             return own
         return self.tiers[tier].weight if tier in self.tiers else 1.0
+
+    def residency_of(self, tenant_id: str) -> str | None:
+        """The tag at which the data of a tenant must stay, None where it may go anywhere."""
+        own = self.tenants.get(tenant_id)
+        return own.residency if own is not None else None
 
     @model_validator(mode="after")
     def _references(self) -> "Config":
@@ -371,6 +329,9 @@ class Config(Section):
         for index, key in enumerate(self.keys):
             if key.tier not in self.tiers:
                 raise ValueError(f"keys[{index}].tier: there is no tier `{key.tier}`")
+            demanded = self.residency_of(key.tenant)
+            if key.residency is not None and demanded not in (None, key.residency):
+                raise ValueError(f"keys[{index}].residency: tenants.{key.tenant}.residency is `{demanded}`")
         check_routes(self.routes, {name: self.providers[m.provider].wire_format for name, m in self.models.items()})
         return self
 

@@ -15,6 +15,7 @@ from penstock.dialects.fields import (
     fallback,
     integer,
     mapping,
+    max_cost,
     missing,
     number,
     required,
@@ -75,6 +76,7 @@ def parse(body: dict[str, Any]) -> CompletionRequest:
         user=string(mapping(body, "metadata") or {}, "user_id", "metadata."),
         fallback=fallback(body),
         residency=residency(body),
+        max_cost=max_cost(body),
         extra={"anthropic": {name: body[name] for name in _OWN if body.get(name) is not None}},
     )
 

@@ -12,6 +12,7 @@ from penstock.dialects.fields import (
     fallback,
     integer,
     mapping,
+    max_cost,
     number,
     required,
     required_string,
@@ -29,7 +30,8 @@ _NOT_EXTRA = frozenset(
         "model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "n", "stop",
         "seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs", "tools",
         "tool_choice", "parallel_tool_calls", "response_format", "user",
-        "store", "metadata", "stream", "stream_options", "fallback", "residency", "callback_url",
+        "store", "metadata", "stream", "stream_options", "fallback", "residency", "max_cost",
+        "callback_url",
     )
 )  # fmt: skip
 
@@ -79,6 +81,7 @@ def parse(body: dict[str, Any]) -> CompletionRequest:
         user=string(body, "user"),
         fallback=fallback(body),
         residency=residency(body),
+        max_cost=max_cost(body),
         extra=extra,
     )
 

@@ -10,6 +10,7 @@ from penstock.errors import InvalidRequest
 
 _INT64 = 2**63 - 1
 _FALLBACKS = 8
+_MOST_DOLLARS = 1e6
 _TAG = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _METADATA_PAIRS, _METADATA_KEY, _METADATA_VALUE = 16, 64, 512
 
@@ -185,6 +186,31 @@ def residency(body: dict[str, Any]) -> str | None:
     value = string(body, "residency")
     if value is not None and not _TAG.fullmatch(value):
         raise wrong_value("residency", "a tag is 1 to 64 letters, digits, '_', '.' or '-'.")
+    return value
+
+
+def kept_in(body: dict[str, Any], demanded: str | None) -> dict[str, Any]:
+    """The body of a request whose data must stay at the tag `demanded`, so that it says so itself; None: anywhere.
+
+    Raises:
+        InvalidRequest: it names another place.
+    """
+    if demanded is None:
+        return body
+    if residency(body) not in (None, demanded):
+        raise wrong_value("residency", f"the data of this API key must stay in {demanded}.")
+    return {**body, "residency": demanded}
+
+
+def max_cost(body: dict[str, Any]) -> float | None:
+    """`max_cost`, this service's own field: US dollars that the request may cost.
+
+    Raises:
+        InvalidRequest: it is no amount above 0.
+    """
+    value = number(body, "max_cost", 0, _MOST_DOLLARS)
+    if value == 0:
+        raise wrong_value("max_cost", "it must be above 0.")
     return value
 
 

@@ -13,6 +13,7 @@ from penstock.dialects.fields import (
     check_metadata,
     fallback,
     integer,
+    max_cost,
     required,
     required_string,
     residency,
@@ -30,7 +31,18 @@ MAX_INPUTS = 2048
 _FORMATS = ("float", "base64")
 #: what is read here, and what concerns the caller and this service only; all else may mean something to a provider
 _NOT_EXTRA = frozenset(
-    ("model", "input", "dimensions", "encoding_format", "user", "fallback", "residency", "metadata", "stream")
+    (
+        "model",
+        "input",
+        "dimensions",
+        "encoding_format",
+        "user",
+        "fallback",
+        "residency",
+        "max_cost",
+        "metadata",
+        "stream",
+    )
 )
 
 
@@ -50,6 +62,7 @@ def parse(body: dict[str, Any]) -> EmbeddingRequest:
         user=string(body, "user"),
         fallback=fallback(body),
         residency=residency(body),
+        max_cost=max_cost(body),
         extra={name: value for name, value in body.items() if name not in _NOT_EXTRA and value is not None},
     )
 

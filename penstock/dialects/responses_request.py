@@ -11,6 +11,7 @@ from penstock.dialects.fields import (
     fallback,
     integer,
     mapping,
+    max_cost,
     number,
     required,
     required_string,
@@ -38,7 +39,7 @@ _NOT_EXTRA = frozenset(
         *_RESPONSES_ONLY, KEY, "model", "input", "instructions", "previous_response_id", "max_output_tokens",
         "temperature", "top_p", "top_k", "seed", "tools", "tool_choice", "parallel_tool_calls", "top_logprobs", "user",
         "store", "metadata", "stream", "stream_options", "background", "background_options", "fallback", "residency",
-        "conversation", "prompt", "callback_url",
+        "max_cost", "conversation", "prompt", "callback_url",
     )
 )  # fmt: skip
 
@@ -79,6 +80,7 @@ def parse(body: dict[str, Any]) -> CompletionRequest:
         user=string(body, "user"),
         fallback=fallback(body),
         residency=residency(body),
+        max_cost=max_cost(body),
         extra={name: value for name, value in body.items() if name not in _NOT_EXTRA and value is not None},
         responses_only={name: body[name] for name in _RESPONSES_ONLY if body.get(name)},
     )

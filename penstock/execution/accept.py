@@ -106,7 +106,7 @@ class Escalation:
     ) -> tuple[list[RouteStep], RouteStep | None]:
         """Judge the newest answers, asked at once where there are several, and those `earlier` of other models.
 
-        On the `last` stage of a route, or when its budget is used up, one is accepted in any case.
+        On the `last` stage of a route, or when its budget or the request's is used up, one is accepted in any case.
 
         Returns:
             The candidates as steps, in their order, and the one that is accepted, if any.
@@ -122,18 +122,20 @@ class Escalation:
             if verdict.accepted:
                 return steps, steps[place]
         end = LAST.reason if last else None
-        if self._exhausted([*earlier, *steps]):
-            end = "the budget of the route allows no more"
+        if self._exhausted(request, [*earlier, *steps]):
+            end = "the budget allows no more"
         if end is None:
             return steps, None
         place = max(range(len(steps)), key=lambda number: (steps[number].confidence or 0.0, number))
         steps[place] = replace(steps[place], accepted=True, reason=f"{steps[place].reason}; {end}")
         return steps, steps[place]
 
-    def _exhausted(self, steps: Sequence[RouteStep]) -> bool:
-        """Whether the budget is used up. An unknown price counts nothing: it cannot be kept to."""
+    def _exhausted(self, request: CompletionRequest, steps: Sequence[RouteStep]) -> bool:
+        """Whether the budget of route or request is used up. An unknown price counts nothing: it cannot be kept to."""
         known = [step.cost for step in steps if step.cost is not None]
-        return self.max_cost is not None and sum(known, Decimal()) >= self.max_cost
+        own = Decimal(str(request.max_cost)) if request.max_cost is not None else None
+        limits = [limit for limit in (self.max_cost, own) if limit is not None]
+        return bool(limits) and sum(known, Decimal()) >= min(limits)
 
     def best(
         self, request: CompletionRequest, earlier: Sequence[RouteStep], deployment: str, error: PenstockError

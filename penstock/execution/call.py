@@ -91,6 +91,7 @@ class Order(Generic[Asked]):
     was accepted. `fallback_on` names the failures after which another deployment is asked; empty when there is none.
     `mask` knows what is hidden in the request: what is emitted of its answer has it back. `cache` says whether the
     answer may come from the cache of `tenant`; None: it is not asked. One that is wanted `at_once` waits for no quota.
+    `residency` is where its data must stay: steps that show it to further models look at it.
     """
 
     request: Asked
@@ -104,6 +105,7 @@ class Order(Generic[Asked]):
     tenant: str = ""
     cache: CachePolicy | None = None
     at_once: bool = False
+    residency: str | None = None
 
 
 class Caller:

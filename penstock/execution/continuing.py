@@ -6,7 +6,15 @@ from dataclasses import replace
 from penstock.cache.exact import Entry, Shared
 from penstock.cache.invalidation import Kept, Marks
 from penstock.cache.key import cache_key
-from penstock.completion import CompletionRequest, CompletionResult, Finished, PartDelta, PartStarted, ResultBuilder
+from penstock.completion import (
+    CompletionRequest,
+    CompletionResult,
+    Finished,
+    PartDelta,
+    PartStarted,
+    ResultBuilder,
+    Usage,
+)
 from penstock.completion.continued import Joint, can_go_on, going_on, usable_part
 from penstock.errors import InvalidRequest, PenstockError, ProviderRejected
 from penstock.execution.call import Emit, Interrupted, Order
@@ -31,13 +39,17 @@ class ContinuingCaller:
     async def complete(
         self, order: Order[CompletionRequest], record: CallRecord, emit: Emit | None
     ) -> CompletionResult:
-        """As `Caller.complete`. Usage and cost are those of the calls made now."""
+        """As `Caller.complete`.
+
+        The usage told with an answer is of all calls that made it; of a broken one it is estimated, since no provider
+        tells it. What the record has is of the calls made now.
+        """
         key = _key(order)
         if key is None:
             return await self._inner.complete(order, record, emit)
         assert order.cache is not None  # else there is no key
         found = await self._part(key, order) if order.cache.reads else None
-        began = time.time()
+        began, calls = time.time(), len(record.attempts)
         try:
             if found is not None:
                 try:
@@ -46,11 +58,14 @@ class ContinuingCaller:
                     if record.emitted:
                         raise
                     # this server does not take the beginning of an answer: it gets the request as it is
+                    found = None
             return await self._inner.complete(order, record, emit)
         except (Interrupted, PenstockError):
             part = usable_part(record.builder.build()) if record.emitted and order.cache.writes else None
             if part is not None:
                 made = began if found is None else found.created
+                broken = [attempt.usage for attempt in record.attempts[calls:]][-1:]
+                part = replace(part, usage=Usage.together([*_usage_of(found), *broken]))
                 entry = Entry(part, made, None, _models(order), order.cache.tags)
                 await self._shared.keep_part(key, entry.to_bytes())
             raise
@@ -104,7 +119,8 @@ class _Joined:
     def end(self, result: CompletionResult) -> CompletionResult:
         if not self._begun:  # there was no more to say
             self._begin()
-        self._builder.add(Finished(result.finish_reasons, result.usage, result.stop_sequence))
+        usage = Usage.together([self._part.usage, result.usage])
+        self._builder.add(Finished(result.finish_reasons, usage, result.stop_sequence))
         self._builder.upstream_model = result.upstream_model
         return self._builder.build()
 
@@ -120,6 +136,11 @@ class _Joined:
         if self._record is not None and self._emit is not None:
             self._record.emitted = True
             self._emit(event)
+
+
+def _usage_of(found: Entry | None) -> list[Usage]:
+    """Of the calls that made what was gone on from."""
+    return [found.result.usage] if found is not None else []
 
 
 def _models(order: Order[CompletionRequest]) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ class ModelEncoder:
         """See `Encoder`."""
         request = EmbeddingRequest(model=self._deployment.name, inputs=tuple(texts))
         size = sum(map(len, texts))
-        own = Order(request, self._deployment, size, order.interactive, order.age, order.tier)
+        own = Order(request, self._deployment, size, order.interactive, order.age, order.tier, tenant=order.tenant)
         with aside(record) as calls:
             result = await self._caller.embed(own, calls)
         return list(result.vectors)

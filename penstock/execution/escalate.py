@@ -1,6 +1,7 @@
 """One stage of an escalating route: ask its next model, or several at once, judge what comes, and finish or go on.
 
-Nothing of a stage is stored before it is whole: whoever is killed in it leaves a job that begins the stage again.
+A stage is stored when it is whole: whoever is killed in it leaves a job that begins the stage again. Of models that are
+asked at once, what the quick ones answered is kept meanwhile, so that only calls that were under way are made again.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from penstock.execution.record import CallRecord
 from penstock.execution.stages import may_see
 from penstock.execution.work import Hop, Work
 from penstock.routing.judges import Ask
+from penstock.store.finish import Attempt
 from penstock.store.jobs import ClaimedJob
 
 #: seconds for which the quota of a judge is waited for: the answer it is to judge is paid for already
@@ -35,6 +37,22 @@ class Watch(Protocol):
 
     def __call__(self, route: str, steps: Sequence[RouteStep], chosen: RouteStep | None, *, first: bool) -> None:
         """`steps` were asked, `chosen` is the one that was accepted, if any; `first` of the job's stages or not."""
+        ...
+
+
+class Early(Protocol):
+    """Keeps what some of several models answered while others are still asked."""
+
+    def keep(self, job: ClaimedJob, place: int, step: RouteStep, attempts: Sequence[Attempt]) -> None:
+        """Keep an answer by its place among the models, and write down the calls it took."""
+        ...
+
+    async def of(self, job: ClaimedJob) -> list[RouteStep]:
+        """What was kept for a job by earlier claims.
+
+        Raises:
+            Unavailable: it cannot be found out now.
+        """
         ...
 
 
@@ -56,12 +74,14 @@ class Stages:
         shut_for: Callable[[str], float],
         fallback_on: Callable[[str], frozenset[str]],
         watch: Watch,
+        early: Early,
     ) -> None:
         """`shut_for` says for how long a deployment's breaker is open, `fallback_on` what a route goes on after."""
         self._answer = answer
         self._shut_for = shut_for
         self._fallback_on = fallback_on
         self._watch = watch
+        self._early = early
 
     async def run(
         self, escalation: Escalation, work: Work, request: CompletionRequest, onward: Sequence[Sequence[str]]
@@ -135,8 +155,25 @@ class Stages:
         return works
 
     async def _all(self, works: Sequence[Work]) -> list[_Ended]:
+        job = works[0].job
+        kept = {step.deployment: step for step in await self._early.of(job)} if job.epoch > 1 else {}
+        under_way = sum(work.deployment not in kept for work in works)
+
+        async def one(place: int, work: Work) -> _Ended:
+            nonlocal under_way
+            before = kept.get(work.deployment)
+            if before is not None:
+                work.record.recorded.append(before)
+                return _Ended(work, before.result, None)
+            ended = await self._caught(work)
+            under_way -= 1
+            if under_way and ended.result is not None:
+                step = self._candidate(work, ended.result).step()
+                self._early.keep(job, place, step, work.record.give_away())
+            return ended
+
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._caught(replace(one, emit=None))) for one in works]
+            tasks = [group.create_task(one(place, replace(work, emit=None))) for place, work in enumerate(works)]
         return [task.result() for task in tasks]
 
     async def _one(self, work: Work, emit: Emit | None) -> _Ended:

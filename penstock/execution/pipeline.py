@@ -16,11 +16,11 @@ from penstock.configuration import Config
 from penstock.dialects import openai_responses, registry
 from penstock.dialects.batch_line import LineFacts, render_line
 from penstock.dialects.facts import JobFacts
-from penstock.errors import ModelNotFound, PenstockError, ProviderCircuitOpen, Unavailable, error_to_json
+from penstock.errors import ModelNotFound, NoModelFits, PenstockError, ProviderCircuitOpen, Unavailable, error_to_json
 from penstock.execution.accept import escalations
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Asked, Caller, Deferred, Emit, Interrupted, NextDeployment, Order
-from penstock.execution.escalate import Stages
+from penstock.execution.escalate import Early, Stages
 from penstock.execution.guarded import guarded
 from penstock.execution.prompts import complete_each
 from penstock.execution.record import CallRecord
@@ -34,8 +34,10 @@ from penstock.guard.pipeline import Guard, Screened
 from penstock.ids import public_id
 from penstock.limits.buckets import TokenBucket, tier_buckets
 from penstock.providers.deployments import Deployment, Deployments
+from penstock.routing.demands import demanded_residency
 from penstock.routing.exchanges import prompt_of
 from penstock.routing.learnt import LearntPolicies
+from penstock.routing.policies import barred
 from penstock.routing.watch import RouteWatch
 from penstock.rules import prices
 from penstock.rules.context import require_fit, within_limits
@@ -64,13 +66,14 @@ class Pipeline:
         tally: Tally,
         learnt: LearntPolicies,
         watch: RouteWatch,
+        early: Early,
     ) -> None:
         """`answers` is over `caller`, which knows how the providers are."""
         self._deployments = deployments
         self._config = config
         self._caller = caller
         self._escalations = escalations(config, learnt)
-        self._stages = Stages(self._answer, caller.shut_for, deployments.fallback_on, watch.stage)
+        self._stages = Stages(self._answer, caller.shut_for, deployments.fallback_on, watch.stage, early)
         self._learnt = learnt
         self._watch = watch
         self._answers = answers
@@ -94,7 +97,9 @@ class Pipeline:
             wish = take_wish(body)
             request = registry.get(job.dialect).parse(body)
             fallback_on = self._deployments.fallback_on(job.model) if job.fallback else frozenset()
-            work = Work(job, request, wish, record, emit, job.deployment, len(job.body), fallback_on)
+            residency = demanded_residency(self._config, request, job.tenant_id)
+            size = len(job.body)
+            work = Work(job, request, wish, record, emit, job.deployment, size, fallback_on, residency=residency)
             outcome = await self._outcome(work)
             self._observe(work, outcome)
         except (Deferred, Hop, Interrupted):
@@ -117,12 +122,12 @@ class Pipeline:
         return finished
 
     def _count_kept_prompts(self, job: ClaimedJob, record: CallRecord) -> None:
-        for attempt in record.attempts:
-            deployment = self._deployments.get(attempt.deployment)
-            if deployment is None or not (attempt.usage.cached_tokens or attempt.usage.cache_write_tokens):
+        for call in record.paid:
+            deployment = self._deployments.get(call.deployment)
+            if deployment is None or not (call.usage.cached_tokens or call.usage.cache_write_tokens):
                 continue
             found = prices.of_kept_prompts(
-                attempt.usage,
+                call.usage,
                 deployment.price,
                 deployment.upstream_model,
                 deployment.provider_config.base_url,
@@ -172,6 +177,10 @@ class Pipeline:
         deployment = self._deployments.get(work.deployment)
         if deployment is None:
             raise ModelNotFound(job.model)
+        why = barred(deployment.model_config, job.tenant_id, work.residency)
+        if why is not None:
+            error = NoModelFits(f"The model `{deployment.name}` may not see this request: {why}.", param="model")
+            raise self.next_hop(job, error) if work.fallback_on else error
         screened = await self._screen(job, work.request)
         request = screened.request
         require_fit(request, deployment.context, param=registry.get(job.dialect).prompt)
@@ -243,6 +252,7 @@ class Pipeline:
             tenant=job.tenant_id,
             cache=cached,
             at_once=work.at_once,
+            residency=work.residency,
         )
 
     def next_hop(self, job: ClaimedJob, error: PenstockError) -> Exception:

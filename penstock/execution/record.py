@@ -42,6 +42,8 @@ class CallRecord:
     earlier: Sequence[RouteStep] = ()
     #: what models that were asked at the same time answered, beside the one whose answer the job has
     beside: list[RouteStep] = field(default_factory=list)
+    #: of its calls, those that are written down already, or were made for an earlier claim whose answers are used here
+    recorded: "list[Attempt | RouteStep]" = field(default_factory=list)
     #: what is to be asked of the strong model once the job has ended
     sample: Sample | None = None
 
@@ -49,8 +51,20 @@ class CallRecord:
         """Take over the attempts of calls that were made for the same job beside its own."""
         for attempt in other.attempts:
             self.attempts.append(replace(attempt, step=len(self.attempts)))
+        self.recorded += other.recorded
         self.keeping += other.keeping
-        other.attempts, other.keeping = [], []
+        other.attempts, other.recorded, other.keeping = [], [], []
+
+    def give_away(self) -> list[Attempt]:
+        """The attempts so far, to be written down before the others of the claim; they stay part of what was paid."""
+        given, self.attempts = self.attempts, []
+        self.recorded += given
+        return given
+
+    @property
+    def paid(self) -> "list[Attempt | RouteStep]":
+        """All calls that this claim pays for."""
+        return [*self.recorded, *self.attempts]
 
     async def kept(self) -> None:
         """Wait until everybody else can find what is kept of this job's answer."""
@@ -72,14 +86,14 @@ class CallRecord:
 
     @property
     def own_usage(self) -> Usage:
-        """Of the attempts of this claim together: failed ones may have cost tokens too."""
-        return Usage.together(attempt.usage for attempt in self.attempts)
+        """Of the calls of this claim together: failed ones may have cost tokens too."""
+        return Usage.together(call.usage for call in self.paid)
 
     @property
     def own_cost(self) -> Decimal | None:
-        """Of the attempts of this claim together, None where it is not known. What the cache answers costs nothing."""
-        cost = prices.together(self.attempts)
-        if cost is None and self.cached in HITS and not any(one.outcome == "succeeded" for one in self.attempts):
+        """Of the calls of this claim together, None where it is not known. What the cache answers costs nothing."""
+        cost = prices.together(self.paid)
+        if cost is None and self.cached in HITS and not any(one.outcome == "succeeded" for one in self.paid):
             return Decimal(0)
         return cost
 
@@ -96,7 +110,7 @@ class CallRecord:
     @property
     def cost(self) -> Decimal | None:
         """As `usage`, in US dollars, None where it is not known."""
-        cost = prices.together([*self.earlier, *self.attempts])
+        cost = prices.together([*self.earlier, *self.paid])
         return self.own_cost if cost is None and not self.earlier else cost
 
 

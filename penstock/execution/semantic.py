@@ -23,7 +23,8 @@ from penstock.execution.judge import ModelJudge
 from penstock.execution.record import CallRecord
 from penstock.execution.steps import Completes
 from penstock.guard.masks import unmasked
-from penstock.providers.deployments import Deployments
+from penstock.providers.deployments import Deployment, Deployments
+from penstock.routing.policies import barred
 from penstock.store import semantic_answers
 from penstock.store.database import Database
 
@@ -44,8 +45,14 @@ class SemanticCaller:
         modes: Mapping[str, Literal["serve", "shadow"]],
         count: Count,
         judge: ModelJudge | None = None,
+        shown: Sequence[Deployment] = (),
     ) -> None:
-        """`modes` has the models and routes, by the name that was asked for, for which it works."""
+        """`modes` has the models and routes, by the name that was asked for, for which it works.
+
+        `shown` are the configured models that are shown questions: the one that makes vectors, and the judge. A request
+        that one of them may not see passes by, so that nobody shows it to them later either.
+        """
+        self._shown = shown
         self._inner = inner
         self._cache = cache
         self._encoder = encoder
@@ -59,7 +66,7 @@ class SemanticCaller:
         """As `Caller.complete`."""
         mode = self._modes.get(order.request.model)
         policy = order.cache or CachePolicy()
-        question = question_of(order.request) if mode is not None else None
+        question = question_of(order.request) if mode is not None and self._may_be_shown(order) else None
         if question is None or not (policy.reads_alike or policy.writes_alike):
             return await self._inner.complete(order, record, emit)
         asked = await self._ask(question, order, record)
@@ -75,6 +82,9 @@ class SemanticCaller:
             made = Made(result, order.deployment.name, policy.tags, time.monotonic() - began, cost)
             await self._learn(asked, made, order, record, (hit,) if mode == "shadow" else ())
         return result
+
+    def _may_be_shown(self, order: Order[CompletionRequest]) -> bool:
+        return not any(barred(model.model_config, order.tenant, order.residency) for model in self._shown)
 
     def _serve(
         self, hit: Hit, order: Order[CompletionRequest], record: CallRecord, emit: Emit | None
@@ -149,12 +159,14 @@ async def standing_before(
         _log.error("the database has no pgvector: the semantic cache stays off", models=list(config.models))
         return inner
     encoder: Encoder
+    shown: list[Deployment] = []
     if config.encoder_folder is not None:
         local = await asyncio.to_thread(SentenceEncoder, config.encoder_folder)
         encoder, name = LocalEncoder(local), local.name
     else:
         deployment = deployments.get(config.embedding_model or "")
         assert deployment is not None  # the configuration was checked
+        shown.append(deployment)
         encoder, name = ModelEncoder(caller, deployment), f"model-{deployment.upstream_model}"
     chosen = Calibration.load(config.calibration or calibration.SHARED)
     if chosen.encoder != name:
@@ -167,8 +179,9 @@ async def standing_before(
     if config.judge is not None:
         judging = deployments.get(config.judge.model)
         assert judging is not None  # the configuration was checked
+        shown.append(judging)
         judge = ModelJudge(caller, judging, config.judge)
-    return SemanticCaller(inner, cache, encoder, config.models, count, judge)
+    return SemanticCaller(inner, cache, encoder, config.models, count, judge, shown)
 
 
 def _cosine(one: Sequence[float], other: Sequence[float]) -> float:

@@ -29,7 +29,8 @@ class Work:
     """A call to be made for a job: what is asked of which `deployment`, and what it wishes of the cache.
 
     `size` is the request's length in bytes, `fallback_on` after which failures another deployment is asked. One that is
-    to be answered `at_once` does not wait for its quota.
+    to be answered `at_once` does not wait for its quota. `residency` is where the job's data must stay:
+    what is asked for the sake of its answer keeps to it too.
     """
 
     job: ClaimedJob
@@ -41,3 +42,4 @@ class Work:
     size: int
     fallback_on: frozenset[str] = frozenset()
     at_once: bool = False
+    residency: str | None = None

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 from penstock.completion import CompletionRequest, Document, EmbeddingRequest, Image, Message, ToolResult
+from penstock.configuration import Config
+from penstock.errors import InvalidRequest
 from penstock.providers.deployments import Deployment
 from penstock.routing.exchanges import prompt_of
 from penstock.routing.policies import Candidate, Request
@@ -24,7 +26,15 @@ def demand(request: CompletionRequest | EmbeddingRequest, tenant: str, residency
     if isinstance(request, EmbeddingRequest):
         sizes = [plain_input(len(one.encode())) if isinstance(one, str) else len(one) for one in request.inputs]
         texts = [one for one in request.inputs if isinstance(one, str)]
-        return Request(texts[0] if texts else "", tenant, sum(sizes), 0, residency=residency, needs_context=max(sizes))
+        return Request(
+            texts[0] if texts else "",
+            tenant,
+            sum(sizes),
+            0,
+            budget=request.max_cost,
+            residency=residency,
+            needs_context=max(sizes),
+        )
     sizes = [prompt_tokens(call) for call in request.calls()]
     each = _FRESH.estimate("", 0, request.max_tokens).output
     return Request(
@@ -34,10 +44,24 @@ def demand(request: CompletionRequest | EmbeddingRequest, tenant: str, residency
         output_tokens=each * request.n * len(sizes),
         modalities=_modalities(request),
         tools=bool(request.tools),
+        budget=request.max_cost,
         residency=residency,
         needs_context=max(sizes) + each,
         needs_output=request.max_tokens or 0,
     )
+
+
+def demanded_residency(config: Config, request: CompletionRequest | EmbeddingRequest, tenant: str) -> str | None:
+    """Where the data of a request must stay: what it demands itself, or its tenant; None: anywhere.
+
+    Raises:
+        InvalidRequest: it demands another place than its tenant, which it cannot undo.
+    """
+    demanded = config.residency_of(tenant)
+    if demanded is not None and request.residency not in (None, demanded):
+        message = f"Invalid value for 'residency': the data of this tenant must stay in {demanded}."
+        raise InvalidRequest(message, param="residency", code="invalid_value")
+    return demanded or request.residency
 
 
 def bare(needed: Request, request: CompletionRequest | EmbeddingRequest) -> Request:

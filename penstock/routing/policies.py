@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
+from penstock.configuration import ModelConfig
 from penstock.routing.artefact import Artefact
 from penstock.routing.features import Exchange
 from penstock.routing.statistics import Statistics, explored
@@ -76,12 +77,20 @@ Ranking = tuple[Sequence[Candidate], str]
 Policy = Callable[[Request, Sequence[Candidate], Mapping[str, Statistics]], Ranking]
 
 
+def barred(model: Candidate | ModelConfig, tenant: str, residency: str | None) -> str | None:
+    """Why a model may not see the data of a tenant that must stay at a tag, whatever it is asked; None if it may."""
+    if model.tenants is not None and tenant not in model.tenants:
+        return "this tenant may not use it"
+    if residency is not None and model.residency != residency:
+        return f"data must stay in {residency}, and it computes in {model.residency or 'an unknown place'}"
+    return None
+
+
 def forbidden(request: Request, candidate: Candidate) -> str | None:
     """Why a model may not serve a request; None if it may."""
-    if candidate.tenants is not None and request.tenant not in candidate.tenants:
-        return "this tenant may not use it"
-    if request.residency is not None and candidate.residency != request.residency:
-        return f"data must stay in {request.residency}, and it computes in {candidate.residency or 'an unknown place'}"
+    unseen = barred(candidate, request.tenant, request.residency)
+    if unseen is not None:
+        return unseen
     if not request.modalities <= candidate.modalities:
         return f"it does not take {', '.join(sorted(request.modalities - candidate.modalities))}"
     if request.tools and not candidate.tools:

@@ -19,8 +19,8 @@ from penstock.errors import ContextTooLong, InvalidRequest, ModelNotFound, NoMod
 from penstock.providers.deployments import Deployments
 from penstock.routing import policies
 from penstock.routing.artefact import Artefact
-from penstock.routing.demands import bare, candidate, demand
-from penstock.routing.policies import Candidate, Policy, Request, decide, forbidden
+from penstock.routing.demands import bare, candidate, demand, demanded_residency
+from penstock.routing.policies import Candidate, Policy, Request, barred, decide, forbidden
 from penstock.routing.speeds import Speeds
 from penstock.routing.statistics import Statistics
 from penstock.rules.context import require_fit
@@ -127,8 +127,7 @@ class Router:
 
     def unconditional(self, names: Sequence[str], tenant: str) -> bool:
         """Whether these are models that may serve any request of a tenant that demands nothing itself."""
-        own = self.config.tenants.get(tenant)
-        return (own is None or own.residency is None) and all(map(self._serves_any, names))
+        return self.config.residency_of(tenant) is None and all(map(self._serves_any, names))
 
     def _serves_any(self, name: str) -> bool:
         model = self.config.models.get(name)
@@ -142,7 +141,7 @@ class Router:
             ContextTooLong: no model has room for the prompt.
             NoModelFits: no model may serve the request; the message says why, for each.
         """
-        needed = demand(request, tenant, self._residency(request, tenant))
+        needed = demand(request, tenant, demanded_residency(self.config, request, tenant))
         choices = []
         for place, name in enumerate((request.model, *request.fallback)):
             if name not in self.deployments:
@@ -178,18 +177,6 @@ class Router:
         policy = policies.fastest(length, explore=self.config.routes[route].explore)
         ranked, _ = policy(_USUAL, [self._row(name) for name in names], live)
         return [(row.name, row.name in live and live[row.name].calls >= _SLICE_CALLS) for row in ranked]
-
-    def _residency(self, request: Asked, tenant: str) -> str | None:
-        """What the request or its tenant demands; a request cannot undo what its tenant demands."""
-        own = self.config.tenants.get(tenant)
-        demanded = own.residency if own is not None else None
-        if demanded is not None and request.residency not in (None, demanded):
-            raise InvalidRequest(
-                f"Invalid value for 'residency': the data of this tenant must stay in {demanded}.",
-                param="residency",
-                code="invalid_value",
-            )
-        return demanded or request.residency
 
     def _named(self, name: str, needed: Request, least: Request, live: Live) -> _Choice:
         if name not in self.config.routes:
@@ -227,8 +214,7 @@ class Router:
         if route.accept.judge is None:
             return None
         name = route.accept.judge.model
-        seen = Request("", needed.tenant, 0, 0, residency=needed.residency)
-        why = forbidden(seen, self._row(name))
+        why = barred(self._row(name), needed.tenant, needed.residency)
         if why is None:
             return name
         excluded.setdefault(name, f"as a judge: {why}")
@@ -302,6 +288,7 @@ class Router:
 
     def _refusal(self, request: Asked, needed: Request, excluded: dict[str, str], prompt: str) -> InvalidRequest:
         rows = [self._row(name) for name in excluded]
+        least = bare(needed, request)
         if request.model not in self.config.routes and not request.fallback:
             row = self._row(request.model)
             if row.tenants is not None and needed.tenant not in row.tenants:
@@ -312,8 +299,23 @@ class Router:
                 return error
         told = "; ".join(f"`{name}`: {why}" for name, why in excluded.items())
         message = f"No model of `{request.model}` may serve this request: {told}."
-        only_long = all(forbidden(replace(needed, needs_context=0, needs_output=0), row) is None for row in rows)
-        return ContextTooLong(message, param=prompt) if only_long else NoModelFits(message, param="model")
+        if all(_only_too_long(least, row) for row in rows):
+            return ContextTooLong(message, param=prompt)
+        if any(_only_too_dear(least, row) for row in rows):
+            within = f"No model of `{request.model}` may serve this request within its 'max_cost': {told}."
+            return NoModelFits(within, param="max_cost")
+        return NoModelFits(message, param="model")
+
+
+def _only_too_long(needed: Request, row: Candidate) -> bool:
+    """Whether a model would serve the request if that were shorter, whatever it may cost."""
+    free = replace(needed, budget=None)
+    return forbidden(free, row) is not None and forbidden(replace(free, needs_context=0), row) is None
+
+
+def _only_too_dear(needed: Request, row: Candidate) -> bool:
+    """Whether a model would serve the request if that might cost more."""
+    return forbidden(needed, row) is not None and forbidden(replace(needed, budget=None), row) is None
 
 
 def explained(decision: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ class ApiKey:
     name: str
     hint: str
     scopes: list[str]
+    residency: str | None
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -32,11 +33,12 @@ class GoodKey:
     tenant_id: str
     tier: str
     scopes: list[str]
+    residency: str | None
     digest: bytes
 
 
 _SHOWN = """
-    SELECT k.id, k.tenant_id, t.tier, k.name, k.hint, k.scopes, k.created_at, k.expires_at, k.revoked_at
+    SELECT k.id, k.tenant_id, t.tier, k.name, k.hint, k.scopes, k.residency, k.created_at, k.expires_at, k.revoked_at
     FROM api_keys k JOIN tenants t ON t.id = k.tenant_id
 """
 
@@ -50,13 +52,14 @@ async def insert(
     digest: bytes,
     hint: str,
     expires_in_days: int | None,
+    residency: str | None = None,
 ) -> ApiKey:
     """A new key of a tenant that is there."""
     key_id = new_id()
     await database.execute(
         """
-        INSERT INTO api_keys (id, tenant_id, name, scopes, hash, hint, expires_at)
-        VALUES (%(id)s, %(tenant_id)s, %(name)s, %(scopes)s, %(digest)s, %(hint)s,
+        INSERT INTO api_keys (id, tenant_id, name, scopes, residency, hash, hint, expires_at)
+        VALUES (%(id)s, %(tenant_id)s, %(name)s, %(scopes)s, %(residency)s, %(digest)s, %(hint)s,
                 now() + make_interval(days => %(days)s))
         """,
         {
@@ -64,6 +67,7 @@ async def insert(
             "tenant_id": tenant_id,
             "name": name,
             "scopes": scopes,
+            "residency": residency,
             "digest": digest,
             "hint": hint,
             "days": expires_in_days,
@@ -76,7 +80,7 @@ async def find(database: Database, digests: Sequence[bytes]) -> GoodKey | None:
     """The key with one of these digests, if it is good now."""
     row = await database.fetch_one(
         """
-        SELECT k.id, t.id AS tenant_id, t.tier, k.scopes, k.hash AS digest
+        SELECT k.id, t.id AS tenant_id, t.tier, k.scopes, k.residency, k.hash AS digest
         FROM api_keys k JOIN tenants t ON t.id = k.tenant_id
         WHERE k.hash = ANY(%(digests)s) AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
         """,
@@ -126,10 +130,10 @@ async def rotate(database: Database, key_id: UUID, digest: bytes, hint: str, *, 
             FROM (SELECT id, expires_at - created_at AS lifetime FROM api_keys WHERE id = %(id)s
                   AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) FOR UPDATE) AS was
             WHERE api_keys.id = was.id
-            RETURNING tenant_id, name, scopes, was.lifetime
+            RETURNING tenant_id, name, scopes, residency, was.lifetime
         )
-        INSERT INTO api_keys (id, tenant_id, name, scopes, hash, hint, expires_at)
-        SELECT %(new)s, tenant_id, name, scopes, %(digest)s, %(hint)s, now() + lifetime FROM old
+        INSERT INTO api_keys (id, tenant_id, name, scopes, residency, hash, hint, expires_at)
+        SELECT %(new)s, tenant_id, name, scopes, residency, %(digest)s, %(hint)s, now() + lifetime FROM old
         """,
         {"id": key_id, "new": new, "digest": digest, "hint": hint, "keep": keep_seconds},
     )

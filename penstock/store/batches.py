@@ -70,6 +70,8 @@ class Batch:
     late: bool
     #: since when nobody can read what became of its lines
     results_gone_at: datetime | None
+    #: the tag at which its data must stay, of the key that submitted it
+    residency: str | None
 
     @property
     def of_messages(self) -> bool:
@@ -86,19 +88,22 @@ COLUMNS = ", ".join(Batch.__slots__)
 _OF_FILES = f"endpoint <> '{MESSAGES}'"
 
 
-async def insert(
-    database: Database,
-    *,
-    tenant_id: str,
-    endpoint: str,
-    input_file_id: UUID,
-    window_seconds: int,
-    output_expires_seconds: int | None,
-    metadata: dict[str, str] | None,
-    callback_url: str | None = None,
-    priority: int = 0,
-    key: IdempotencyKey | None = None,
-) -> Batch:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBatch:
+    """A batch about to be inserted; `residency` is where the data of its lines must stay."""
+
+    tenant_id: str
+    endpoint: str
+    input_file_id: UUID
+    window_seconds: int
+    output_expires_seconds: int | None = None
+    metadata: dict[str, str] | None = None
+    callback_url: str | None = None
+    priority: int = 0
+    residency: str | None = None
+
+
+async def insert(database: Database, new: NewBatch, key: IdempotencyKey | None = None) -> Batch:
     """A new batch in status `validating`.
 
     Raises:
@@ -112,21 +117,23 @@ async def insert(
         await cursor.execute(
             f"""
             INSERT INTO batches (id, tenant_id, endpoint, input_file_id, window_seconds, output_expires_seconds,
-                                 metadata, callback_url, priority, expires_at)
+                                 metadata, callback_url, priority, residency, expires_at)
             VALUES (%(id)s, %(tenant_id)s, %(endpoint)s, %(input_file_id)s, %(window)s, %(output_expires)s,
-                    %(metadata)s, %(callback_url)s, %(priority)s, now() + make_interval(secs => %(window)s))
+                    %(metadata)s, %(callback_url)s, %(priority)s, %(residency)s,
+                    now() + make_interval(secs => %(window)s))
             RETURNING {COLUMNS}
             """,
             {
                 "id": batch_id,
-                "tenant_id": tenant_id,
-                "endpoint": endpoint,
-                "input_file_id": input_file_id,
-                "window": window_seconds,
-                "output_expires": output_expires_seconds,
-                "metadata": dumps(metadata) if metadata is not None else None,
-                "callback_url": callback_url,
-                "priority": priority,
+                "tenant_id": new.tenant_id,
+                "endpoint": new.endpoint,
+                "input_file_id": new.input_file_id,
+                "window": new.window_seconds,
+                "output_expires": new.output_expires_seconds,
+                "metadata": dumps(new.metadata) if new.metadata is not None else None,
+                "callback_url": new.callback_url,
+                "priority": new.priority,
+                "residency": new.residency,
             },
         )
         batch = await cursor.fetchone()

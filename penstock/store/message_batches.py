@@ -46,6 +46,7 @@ async def create(
     total: int,
     window_seconds: int,
     priority: int = 0,
+    residency: str | None = None,
     key: IdempotencyKey | None = None,
 ) -> Batch:
     """Store `total` checked requests, the lines of `content` (`size` bytes), and their batch in one transaction.
@@ -73,9 +74,10 @@ async def create(
             await cursor.execute(
                 f"""
                 INSERT INTO batches (id, tenant_id, endpoint, input_file_id, window_seconds, expires_at, status,
-                                     in_progress_at, total, priority)
+                                     in_progress_at, total, priority, residency)
                 VALUES (%(id)s, %(tenant_id)s, '{MESSAGES}', %(file_id)s, %(window)s,
-                        now() + make_interval(secs => %(window)s), 'in_progress', now(), %(total)s, %(priority)s)
+                        now() + make_interval(secs => %(window)s), 'in_progress', now(), %(total)s, %(priority)s,
+                        %(residency)s)
                 RETURNING {COLUMNS}
                 """,
                 {
@@ -85,6 +87,7 @@ async def create(
                     "window": window_seconds,
                     "total": total,
                     "priority": priority,
+                    "residency": residency,
                 },
             )
             batch = await cursor.fetchone()

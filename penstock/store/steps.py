@@ -1,4 +1,8 @@
-"""What the routes of jobs answered on their way and did not give, with what each answer cost and was thought of."""
+"""What the routes of jobs answered on their way and did not give, with what each answer cost and was thought of.
+
+Steps are numbered from 1. Below 0 are early answers: those of models that were asked at once with others, kept while
+these were under way.
+"""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -42,7 +46,7 @@ async def of_jobs(database: Database, job_ids: Sequence[UUID]) -> dict[UUID, lis
     rows = await database.fetch(
         """
         SELECT job_id, deployment, confidence, reason, usage, cost, body, signals FROM route_steps
-        WHERE job_id = ANY(%(ids)s) ORDER BY job_id, step
+        WHERE job_id = ANY(%(ids)s) AND step > 0 ORDER BY job_id, step
         """,
         {"ids": list(job_ids)},
     )
@@ -50,6 +54,44 @@ async def of_jobs(database: Database, job_ids: Sequence[UUID]) -> dict[UUID, lis
     for row in rows:
         found.setdefault(row["job_id"], []).append(_step(row))
     return found
+
+
+async def keep_early(database: Database, answers: Sequence[tuple[UUID, int, RouteStep]]) -> None:
+    """Keep early answers, each by its job and its place (from 0) among the models asked at once."""
+    await database.execute(
+        f"""
+        INSERT INTO route_steps ({COLUMNS})
+        SELECT s.job_id, s.place, {VALUES} FROM {ROWS}
+        ON CONFLICT (job_id, step) DO NOTHING
+        """,
+        {
+            **arrays([(job_id, [step]) for job_id, _, step in answers]),
+            "s_places": [-1 - place for _, place, _ in answers],
+        },
+    )
+
+
+async def early(database: Database, job_id: UUID) -> list[RouteStep]:
+    """The early answers of a job's first stage, by their places."""
+    rows = await database.fetch(
+        "SELECT deployment, confidence, reason, usage, cost, body, signals FROM route_steps"
+        " WHERE job_id = %(id)s AND step < 0 ORDER BY step DESC",
+        {"id": job_id},
+    )
+    return [_step(row) for row in rows]
+
+
+async def forget_early(database: Database, limit: int) -> int:
+    """Remove early answers of jobs that have ended or gone on; returns how many."""
+    return await database.execute(
+        """
+        DELETE FROM route_steps WHERE (job_id, step) IN (
+            SELECT s.job_id, s.step FROM route_steps s LEFT JOIN jobs j ON j.id = s.job_id
+            WHERE s.step < 0 AND (j.id IS NULL OR j.route_step > 0 OR j.state NOT IN ('pending', 'queued', 'running'))
+            LIMIT %(limit)s)
+        """,
+        {"limit": limit},
+    )
 
 
 def _step(row: dict[str, Any]) -> RouteStep:

@@ -201,7 +201,7 @@ class Ingest:
         good = by_beginning([line for line in page if isinstance(line, BatchLine)])
         bad = [line for line in page if isinstance(line, RefusedLine)]
         dialect = registry.for_endpoint(batch.endpoint)
-        placed, unserved = await self._placing.place(good, batch.tenant_id, dialect)
+        placed, unserved = await self._placing.place(good, batch.tenant_id, dialect, batch.residency)
         for name in {line.pool for line in placed} - flow_ids.keys():
             flow_ids[name] = await self._flow_ids.of(name, "bulk", batch.tenant_id)
         rows = list(self._jobs(batch, placed, flow_ids, dialect))

@@ -12,6 +12,7 @@ from penstock.cache.policy import FIELD, TAGS_FIELD, read_tags, read_wish
 from penstock.completion import CompletionRequest, EmbeddingRequest
 from penstock.completion.encoding import dumps
 from penstock.dialects import openai_responses, registry
+from penstock.dialects.fields import kept_in
 from penstock.errors import ContextTooLong, InvalidRequest, Unavailable
 from penstock.ids import new_id
 from penstock.redis import Redis
@@ -60,16 +61,18 @@ class Submission:
         callback_url: str | None = None,
         priority: int = 0,
         window_seconds: int | None = None,
+        residency: str | None = None,
     ) -> Submitted:
         """Check a request and plan its job; nothing is stored yet. `callback_url` was checked by whoever gives it.
 
         The lowest `priority` of a tenant goes first; what is not done `window_seconds` after it was stored expires.
+        `residency` is where its data must stay, whatever it says itself.
 
         Raises:
             InvalidRequest: the body is wrong, its model unknown, no model may serve it, its prompt too long for each,
-                or what it continues cannot be continued.
+                what it continues cannot be continued, or it demands another place than `residency`.
         """
-        body = await self._continuations.attach(tenant_id, dialect, body)
+        body = await self._continuations.attach(tenant_id, dialect, kept_in(body, residency))
         spoken = registry.get(dialect)
         request = spoken.parse(body)
         read_wish(body.get(FIELD))
@@ -102,13 +105,13 @@ class Submission:
         )
         return Submitted(job, self._provider(deployment))
 
-    async def route(self, tenant_id: str, dialect: str, body: dict[str, Any]) -> Routed:
+    async def route(self, tenant_id: str, dialect: str, body: dict[str, Any], residency: str | None = None) -> Routed:
         """Where a request would go now; nothing is stored.
 
         Raises:
             InvalidRequest: see `prepare`.
         """
-        body = await self._continuations.attach(tenant_id, dialect, body)
+        body = await self._continuations.attach(tenant_id, dialect, kept_in(body, residency))
         spoken = registry.get(dialect)
         return await self._route(tenant_id, spoken.parse(body), body, spoken.prompt)
 

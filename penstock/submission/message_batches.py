@@ -31,6 +31,7 @@ async def create(
     body: AsyncIterable[bytes],
     limits: BatchesConfig,
     priority: int = 0,
+    residency: str | None = None,
     key_for: Callable[[bytes], IdempotencyKey | None] = lambda _: None,
 ) -> Batch:
     """Check and store the batch whose body comes in pieces; a worker turns its requests into jobs.
@@ -68,6 +69,7 @@ async def create(
             total=total,
             window_seconds=WINDOW_SECONDS,
             priority=priority,
+            residency=residency,
             key=key_for(digest.digest()),
         )
 

@@ -6,12 +6,16 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from penstock.completion.encoding import dumps
+from penstock.dialects.fields import kept_in
 from penstock.dialects.registry import Dialect
 from penstock.errors import InvalidRequest, PenstockError
 from penstock.routing.router import Live, Router
 from penstock.submission.batch_file import BatchLine
 from penstock.submission.message_requests import RefusedLine
 
+#: fields of a request by which it may demand something of its models, however plain it is
+_DEMANDS = ("residency", "max_cost")
 #: lines decided before the event loop gets a turn
 _BREATH = 32
 
@@ -35,14 +39,17 @@ class Placing:
         self._router = router
 
     async def place(
-        self, lines: Sequence[BatchLine], tenant: str, dialect: Dialect
+        self, lines: Sequence[BatchLine], tenant: str, dialect: Dialect, residency: str | None = None
     ) -> tuple[list[PlacedLine], list[RefusedLine]]:
-        """The lines that go somewhere, and those that no model may serve, each in the order given."""
+        """The lines that go somewhere, and those that no model may serve, each in the order given.
+
+        `residency` is where their data must stay, whatever they say themselves.
+        """
         live = await self._router.live({name for line in lines for name in (line.model, *line.fallback)})
         placed: list[PlacedLine] = []
         refused: list[RefusedLine] = []
         for count, line in enumerate(lines, 1):
-            found = self._one(line, tenant, dialect, live)
+            found = self._one(line, tenant, dialect, live, residency)
             if isinstance(found, PlacedLine):
                 placed.append(found)
             else:
@@ -51,7 +58,15 @@ class Placing:
                 await asyncio.sleep(0)
         return placed, refused
 
-    def _one(self, line: BatchLine, tenant: str, dialect: Dialect, live: Live) -> PlacedLine | RefusedLine:
+    def _one(
+        self, line: BatchLine, tenant: str, dialect: Dialect, live: Live, residency: str | None
+    ) -> PlacedLine | RefusedLine:
+        if residency is not None:
+            try:
+                body = kept_in(line.body, residency)
+            except InvalidRequest as error:
+                return RefusedLine(line.number, line.custom_id, line.model, line.raw, error)
+            line = replace(line, body=body, raw=dumps(body))
         configured = self._router.deployments
         gone = [name for name in (line.model, *line.fallback) if name not in configured]
         if gone:
@@ -61,7 +76,7 @@ class Placing:
             return PlacedLine(line, (line.model,), line.model)
         fallback = tuple(name for name in line.fallback if name not in gone)
         named = (line.model, *fallback)
-        if self._router.unconditional(named, tenant) and line.body.get("residency") is None:
+        if self._router.unconditional(named, tenant) and not any(line.body.get(name) for name in _DEMANDS):
             return PlacedLine(line, tuple(dict.fromkeys(named)), line.model)
         try:
             request = dialect.parse(line.body)

@@ -26,15 +26,18 @@ class Rehearsed:
 
 
 async def rehearse(
-    submission: Submission, tenant: str, dialect: str, bodies: Sequence[dict[str, Any]]
+    submission: Submission, tenant: str, dialect: str, bodies: Sequence[dict[str, Any]], residency: str | None = None
 ) -> list[Rehearsed]:
-    """Where requests would go now, in the order given. Choices at random, and those by speed, may differ next time."""
+    """Where requests would go now, in the order given. Choices at random, and those by speed, may differ next time.
+
+    `residency` is where their data must stay, whatever they say themselves.
+    """
     found = []
     for count, body in enumerate(bodies, 1):
         name = body.get("model")
         model = name if isinstance(name, str) else None
         try:
-            found.append(Rehearsed(model, await submission.route(tenant, dialect, body)))
+            found.append(Rehearsed(model, await submission.route(tenant, dialect, body, residency)))
         except PenstockError as error:
             found.append(Rehearsed(model, None, error))
         if count % _BREATH == 0:

@@ -10,6 +10,7 @@ import openai
 import pytest
 from acceptance.conftest import ADMIN_KEY, CONFIG, OTHER_KEY, Stack, running
 from acceptance.test_batches import chat_line, jsonl, lines_of, submit, wait
+from acceptance.test_engine import until
 
 from load import cpu
 from load.coalescing import calls_of, explain, kill_busiest
@@ -36,9 +37,9 @@ def witness() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def caching(witness: str) -> Iterator[Stack]:
     provider = f"  witness: {{{{wire_format: openai, base_url: '{witness}/v1'}}}}\n"
-    models = (
-        "  seen: {{provider: witness}}\n  claude-on: {{provider: sim-anthropic, upstream_model: c, continues: true}}\n"
-    )
+    price = "{{input: 3, output: 15}}"
+    models = "  seen: {{provider: witness}}\n"
+    models += f"  claude-on: {{{{provider: sim-anthropic, upstream_model: c, continues: true, price: {price}}}}}\n"
     models += "  claude-anew: {{provider: sim-anthropic, upstream_model: c}}\n"
     config = CONFIG.replace("models:\n", f"{provider}models:\n{models}", 1) + GUARD
     with running({}, workers=4, config_text=config) as found:
@@ -223,6 +224,33 @@ def test_a_broken_answer_goes_on_where_the_model_can_and_is_never_a_whole_one(ca
     assert between - before == 60
     assert 0 < after - between <= 35
     assert story("claude-anew") == ("hit", whole)
+
+
+def test_a_job_whose_stream_broke_tells_the_usage_of_both_its_calls(caching: Stack):
+    body = {
+        "model": "claude-on",
+        "messages": [{"role": "user", "content": "of a job [[delay: 500]] [[tokens: 50]]"}],
+        "temperature": 0,
+    }
+    caching.anthropic_wire.faults(cut_rate=1.0)
+    made = caching.call("POST", "/v1/jobs", {**body, "stream": True})[1]
+
+    def job() -> dict[str, Any]:
+        found: dict[str, Any] = caching.call("GET", f"/v1/jobs/{made['id']}")[1]
+        return found
+
+    until(lambda: job()["attempts"])
+    caching.anthropic_wire.faults(cut_rate=0.0)
+    until(lambda: job()["finished_at"])
+    found = job()
+    *broken, last = found["attempts"]
+    assert (found["status"], last["outcome"]) == ("succeeded", "succeeded")
+    assert {attempt["outcome"] for attempt in broken} == {"failed"}
+    assert len(found["output"]["text"].split()) == 50
+    assert found["cost"] == pytest.approx(sum(attempt["cost"] for attempt in found["attempts"]))
+    for name in ("input_tokens", "output_tokens"):
+        assert found["usage"][name] == sum(attempt[name] for attempt in found["attempts"])
+    assert last["output_tokens"] < 50
 
 
 def repeated(distinct: int, times: int, text: str) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from penstock.store.database import Database
 from penstock.store.jobs import ClaimedJob
 from penstock.streams.writer import StreamWriter
 from workers.commit import GroupCommit
+from workers.early_answers import EarlyAnswers
 from workers.returns import Returns
 from workers.runtime import Exits, WorkerRuntime
 
@@ -51,13 +52,14 @@ async def runtime(database: Database, redis: Redis, endless: Endless) -> AsyncIt
 
     returns = Returns(database, worker_id)
     commit = GroupCommit(database, worker_id, 0.0, no_batches)
+    early = EarlyAnswers(database, worker_id)
     background = [asyncio.create_task(commit.run()), asyncio.create_task(returns.run())]
     yield WorkerRuntime(
         lane="bulk",
         database=database,
         redis=redis,
         pipeline=endless,  # type: ignore[arg-type]
-        exits=Exits(commit, returns, SimpleNamespace(), SimpleNamespace()),  # type: ignore[arg-type]
+        exits=Exits(commit, returns, SimpleNamespace(), SimpleNamespace(), early),  # type: ignore[arg-type]
         writer=StreamWriter(redis, worker_id),
         permits=PLACES,
         worker_id=worker_id,

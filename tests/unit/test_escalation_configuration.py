@@ -39,6 +39,13 @@ def test_what_cannot_be_is_named(route: dict[str, Any], words: list[str]) -> Non
     assert [word for word in words if word not in refused.value.message] == []
 
 
+def test_a_key_cannot_demand_another_place_than_its_tenant() -> None:
+    keys = [{"key": "sk-somebody", "tenant": "t", "residency": "eu"}]
+    assert parse_config(config() | {"keys": keys}, "test").keys[0].residency == "eu"
+    with pytest.raises(ConfigError, match=r"keys\[0\]\.residency: tenants\.t\.residency is `us`"):
+        parse_config(config() | {"keys": keys, "tenants": {"t": {"residency": "us"}}}, "test")
+
+
 def test_everything_at_once_can_be_said() -> None:
     accept = {
         "agreement": "numeric", "verifier": True, "samples": {"rule": "numeric"}, "judge": {"model": "strong"},

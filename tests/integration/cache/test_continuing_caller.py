@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
 from penstock.store.cache_marks import Mark, Scope
+from penstock.store.finish import Attempt
 
 CONFIG = Config.model_validate(
     {
@@ -66,10 +68,20 @@ class Provider:
         self._tell(PartStarted(0, "text"), record, emit)
         for number, piece in enumerate(pieces):
             if number == self.breaks_after:
+                self._note(record, "failed", Usage(7, number))
                 raise Interrupted(ProviderStreamBroken("cut"), falls_back=False)
             self._tell(PartDelta(0, piece), record, emit)
         record.builder.add(Finished(("stop",), Usage(3, len(pieces))))
+        self._note(record, "succeeded", Usage(3, len(pieces)))
         return record.builder.build()
+
+    def _note(self, record: CallRecord, outcome: str, usage: Usage) -> None:
+        record.attempts.append(
+            Attempt(
+                job_id=record.job_id, epoch=record.epoch, step=len(record.attempts), deployment="on",
+                started_at=datetime.now(UTC), outcome=outcome, latency_ms=1, usage=usage,
+            )
+        )  # fmt: skip
 
     def _tell(self, event: PartStarted | PartDelta, record: CallRecord, emit: Emit | None) -> None:
         record.builder.add(event)
@@ -127,6 +139,27 @@ async def test_the_rest_is_asked_for_and_the_whole_is_streamed(shared: Shared) -
     assert result.finish_reasons == ("stop",)
     assert provider.asked[1].messages == (*ASKED.messages, Message("assistant", (Text("Once upon"),)))
     assert provider.asked[1].extra == {"go_on": True}
+
+
+async def test_its_usage_is_of_all_calls_that_made_it(shared: Shared) -> None:
+    """Two pieces of a first call and one of a second that broke too; the record has its own call only."""
+    provider = Provider()
+    caller = await broken(provider, shared)
+    provider.breaks_after = 1
+    with pytest.raises(Interrupted):
+        await caller.complete(order(), CallRecord(new_id(), 0), lambda _: None)
+    provider.breaks_after = None
+    record = CallRecord(new_id(), 0)
+    result = await caller.complete(order(), record, lambda _: None)
+    assert result.usage == record.builder.build().usage == Usage(7 + 7 + 3, 2 + 1 + 1)
+    assert record.own_usage == Usage(3, 1)
+
+
+async def test_a_part_that_was_not_gone_on_from_is_not_counted(shared: Shared) -> None:
+    provider = Provider(refuses=True)
+    caller = await broken(provider, shared)
+    result, _ = await ask(caller)
+    assert result.usage == Usage(3, 4)
 
 
 async def test_a_part_is_no_entry(shared: Shared) -> None:

@@ -24,7 +24,7 @@ from penstock.execution.semantic import SemanticCaller
 from penstock.execution.tally import Tally
 from penstock.execution.tally import read as counted
 from penstock.ids import new_id
-from penstock.providers.deployments import Deployments
+from penstock.providers.deployments import Deployment, Deployments
 from penstock.redis import Redis
 from penstock.store import cache_marks, semantic_answers
 from penstock.store.cache_marks import Scope
@@ -33,7 +33,7 @@ from penstock.store.database import Database
 CONFIG = Config.model_validate(
     {
         "providers": {"p": {"wire_format": "openai", "base_url": "http://127.0.0.1:1"}},
-        "models": {"fast": {"provider": "p"}},
+        "models": {"fast": {"provider": "p"}, "house": {"provider": "p", "residency": "eu", "tenants": ["a"]}},
     }
 )
 DEPLOYMENT = Deployments(CONFIG).get("fast")
@@ -111,14 +111,22 @@ class Bench:
         messages = (Message("system", (Text(system),)), Message("user", (Text(text),)))
         request = replace(CompletionRequest(model="fast", messages=messages), **changes)
         assert DEPLOYMENT is not None
-        order = Order(request, DEPLOYMENT, 10, interactive=False, tenant=tenant, cache=policy)
+        order = Order(
+            request, DEPLOYMENT, 10, interactive=False, tenant=tenant, cache=policy, residency=request.residency
+        )
         return (await self.caller.complete(order, record, None)).text, record.cached
 
 
-def bench(database: Database, redis: Redis, mode: Literal["serve", "shadow"], judge: ModelJudge | None = None) -> Bench:
+def bench(
+    database: Database,
+    redis: Redis,
+    mode: Literal["serve", "shadow"],
+    judge: ModelJudge | None = None,
+    shown: Sequence[Deployment] = (),
+) -> Bench:
     provider, vectors, tally = Provider(), Vectors(), Tally(redis)
     cache = SemanticCache(database, CALIBRATION, level="safe", ttl=60)
-    caller = SemanticCaller(provider, cache, vectors, {"fast": mode}, tally.add, judge)
+    caller = SemanticCaller(provider, cache, vectors, {"fast": mode}, tally.add, judge, shown)
     return Bench(provider, vectors, caller, database, tally, redis)
 
 
@@ -283,3 +291,28 @@ async def test_a_judge_has_the_last_word_and_no_word_is_a_no(serving: Bench, jud
     assert await judged.answered(record, "pay.") == (("answer 1", "semantic") if served else ("answer 2", None))
     assert judging.prompts == ['{"first":"pay","second":"pay."}']
     assert record.failures == 0, "a judge's failures are not the job's"
+
+
+@pytest.mark.parametrize(("tenant", "residency", "may"), [("a", "eu", True), ("a", "us", False), ("b", None, False)])
+async def test_a_question_is_shown_only_to_models_that_may_see_it(
+    serving: Bench, tenant: str, residency: str | None, may: bool
+) -> None:
+    """Where the judge or the model of the vectors may not see it, the request passes by, and leaves nothing behind."""
+    house = Deployments(CONFIG).get("house")
+    assert house is not None
+    judging = Judging("yes")
+    judge = ModelJudge(cast("Caller", judging), house, SemanticJudgeConfig(model="house"))
+    bound = bench(serving.database, serving.redis, "serve", judge, [house])
+    assert await bound.ask("pay", tenant=tenant, residency=residency) == ("answer 1", None)
+    again = await bound.ask("pay.", tenant=tenant, residency=residency)
+    assert again == (("answer 1", "semantic") if may else ("answer 2", None))
+    assert bool(judging.prompts) is may
+    (kept,) = await serving.database.fetch("SELECT count(*)::int AS answers FROM semantic_answers")
+    assert kept["answers"] == int(may)
+
+
+async def test_a_bound_question_is_not_compared_with_free_ones(serving: Bench) -> None:
+    """Else a free one would show it to a judge that may not see it."""
+    assert await serving.ask("pay", residency="eu") == ("answer 1", None)
+    assert await serving.ask("pay.") == ("answer 2", None)
+    assert await serving.ask("pay.", residency="eu") == ("answer 1", "semantic")

@@ -14,7 +14,7 @@ from penstock.limits.quota import Quota, Reservation
 from penstock.limits.truth import SpentBy
 from penstock.redis import Redis
 from penstock.store import batches, flows, jobs, tenants
-from penstock.store.batches import Batch
+from penstock.store.batches import Batch, NewBatch
 from penstock.store.database import Database
 from penstock.store.jobs import NewJob
 from workers.forecasts import URGENT, Forecasts
@@ -49,10 +49,14 @@ async def add(
 ) -> Batch:
     """A batch of `count` lines, of which `total` are known; as if its file had been read so far."""
     await tenants.ensure_tenants(database, {tenant: tier})
-    batch = await batches.insert(
-        database, tenant_id=tenant, endpoint="/v1/chat/completions", input_file_id=new_id(),
-        window_seconds=86400, output_expires_seconds=None, metadata=None, priority=priority,
-    )  # fmt: skip
+    new = NewBatch(
+        tenant_id=tenant,
+        endpoint="/v1/chat/completions",
+        input_file_id=new_id(),
+        window_seconds=86400,
+        priority=priority,
+    )
+    batch = await batches.insert(database, new)
     await batches.start(database, batch.id, total or count)
     flow_id = await flows.ensure(database, "m", "bulk", tenant)
     rows = [

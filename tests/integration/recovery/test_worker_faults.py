@@ -37,7 +37,7 @@ def runtime(database: Database, redis: Redis) -> WorkerRuntime:
         database=database,
         redis=redis,
         pipeline=None,
-        exits=Exits(None, None, None, None),
+        exits=Exits(None, None, None, None, None),
         writer=StreamWriter(redis, UUID(int=1)),
         permits=10,
         worker_id=new_id(),

@@ -42,6 +42,20 @@ async def test_a_key_is_found_by_its_digest_under_the_right_pepper_only(database
     assert await api_keys.find(database, []) is None
 
 
+async def test_where_the_data_of_a_key_stays_is_kept_when_it_is_replaced(database: Database):
+    old, new = new_key(), new_key()
+    await tenants.insert(database, "t", "unlimited")
+    row = await api_keys.insert(
+        database, tenant_id="t", name="n", scopes=["read"], digest=digest(old, PEPPER), hint="…",
+        expires_in_days=None, residency="eu",
+    )  # fmt: skip
+    made = await api_keys.rotate(database, row.id, digest(new, PEPPER), "…", keep_seconds=0)
+    assert made is not None
+    found = await api_keys.find(database, [digest(new, PEPPER)])
+    assert found is not None
+    assert (row.residency, made.residency, found.residency) == ("eu", "eu", "eu")
+
+
 async def test_an_expired_or_revoked_key_is_no_key(database: Database):
     lasting, short, revoked = new_key(), new_key(), new_key()
     await made(database, lasting)

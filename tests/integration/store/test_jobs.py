@@ -12,7 +12,7 @@ from penstock.completion.outcome import Outcome
 from penstock.completion.usage import Usage
 from penstock.ids import new_id, new_ids
 from penstock.store import backlog, batches, files, flows, jobs, tenants, workers
-from penstock.store.batches import Batch
+from penstock.store.batches import Batch, NewBatch
 from penstock.store.database import Database
 from penstock.store.finish import Attempt, FinishedJob, ended_as_mine, finish
 from penstock.store.flows import Turn
@@ -31,15 +31,14 @@ async def make_batch(database: Database, total: int) -> Batch:
     file = await files.insert(
         database, tenant_id="team", purpose="batch", filename="f", content=content(), expires_seconds=None, max_bytes=99
     )
-    batch = await batches.insert(
-        database,
+    new = NewBatch(
         tenant_id="team",
         endpoint="/v1/chat/completions",
         input_file_id=file.id,
         window_seconds=86400,
-        output_expires_seconds=None,
         metadata={"a": "b"},
     )
+    batch = await batches.insert(database, new)
     await batches.start(database, batch.id, total)
     return batch
 

@@ -17,7 +17,7 @@ from penstock.providers.deployments import Deployments
 from penstock.redis import Redis
 from penstock.routing.router import Router
 from penstock.store import batches, files, jobs, message_batches, retention, stops, tenants
-from penstock.store.batches import Batch
+from penstock.store.batches import Batch, NewBatch
 from penstock.store.database import Database
 from penstock.submission import finalize, ingest
 from penstock.submission.ingest import Ingest
@@ -188,10 +188,8 @@ async def test_the_other_interface_shows_nothing_of_it(database: Database, tenan
 
 
 async def test_a_batch_of_files_is_not_a_message_batch(database: Database, tenant: str):
-    row = await batches.insert(
-        database, tenant_id=tenant, endpoint="/v1/responses", input_file_id=new_id(), window_seconds=60,
-        output_expires_seconds=None, metadata=None,
-    )  # fmt: skip
+    new = NewBatch(tenant_id=tenant, endpoint="/v1/responses", input_file_id=new_id(), window_seconds=60)
+    row = await batches.insert(database, new)
     assert await message_batches.get(database, tenant, row.id) is None
     assert await message_batches.page(database, tenant, side="after", cursor=None, limit=9) == []
     assert await message_batches.page(database, tenant, side="after", cursor=row.id, limit=9) is None

@@ -5,7 +5,7 @@ from typing import Any
 
 from submitted_batches import again, submitted
 
-from penstock.completion.encoding import loads
+from penstock.completion.encoding import loads, unpack
 from penstock.configuration import Config
 from penstock.ids import new_id
 from penstock.providers.deployments import Deployments
@@ -76,6 +76,37 @@ async def test_lines_go_where_they_may_and_what_was_decided_is_kept(database: Da
     ended = await again(database, batch)
     assert (ended.total, ended.finished, ended.failed) == (9, 2, 2)
     assert ended.error_bytes == sum(row["line_bytes"] for row in rows if row["state"] == "failed") > 100
+
+
+async def test_lines_keep_to_the_place_of_the_key_that_submitted_them(database: Database, redis: Redis):
+    lines = [
+        line("plain", "cheap"),
+        line("same", "large", residency="eu"),
+        line("left", "large", fallback=["small"]),
+        line("elsewhere", "large", residency="us"),
+        line("named", "small"),
+        line("dear", "large", max_cost=1e-9),
+        # wrong inside: it keeps to the place all the same, should it ever be asked
+        line("bad", "cheap", max_tokens="x"),
+    ]
+    batch = await submitted(database, b"\n".join(lines), residency="eu")
+    await Ingest(database, redis, Router(CONFIG, Deployments(CONFIG))).run(batch.id)
+    rows = await database.fetch(
+        "SELECT j.custom_id, j.state::text, j.deployment, j.fallback, q.body, r.body AS result FROM jobs j"
+        " JOIN job_requests q ON q.job_id = j.id LEFT JOIN job_results r ON r.job_id = j.id"
+    )
+    open_ = {row["custom_id"]: row for row in rows if row["state"] == "pending"}
+    assert {name: (row["deployment"], row["fallback"]) for name, row in open_.items()} == {
+        "plain": ("large", None),
+        "same": ("large", None),
+        "left": ("large", None),
+        "bad": ("large", ["small"]),
+    }
+    assert {loads(unpack(row["body"]))["residency"] for row in open_.values()} == {"eu"}
+    refused = {
+        row["custom_id"]: loads(unpack(row["result"]))["error"]["param"] for row in rows if row["state"] == "failed"
+    }
+    assert refused == {"elsewhere": "residency", "named": "model", "dear": "max_cost"}
 
 
 async def test_a_batch_of_which_no_line_may_be_served_ends(database: Database, redis: Redis):

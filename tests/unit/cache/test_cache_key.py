@@ -43,7 +43,7 @@ CONFIG = Config.model_validate(
 )
 DEPLOYMENTS = Deployments(CONFIG)
 #: what changes no answer, and so is no part of the key
-UNSEEN = {"residency", "model", "fallback", "user"}
+UNSEEN = {"residency", "max_cost", "model", "fallback", "user"}
 
 WORD = st.text(alphabet='ab\u00e9"[', max_size=3)
 NUMBER = st.one_of(st.none(), st.sampled_from([0, 0.5, 1, 2]))
@@ -145,7 +145,15 @@ def test_what_serves_is_part_of_the_key_and_its_public_name_is_not(request: Comp
 
 
 @pytest.mark.parametrize(
-    "unseen", [{"user": "u"}, {"fallback": ("x",)}, {"extra": {"metadata": {"a": "b"}}}, {"extra": {"store": True}}]
+    "unseen",
+    [
+        {"user": "u"},
+        {"max_cost": 1.0},
+        {"residency": "eu"},
+        {"fallback": ("x",)},
+        {"extra": {"metadata": {"a": "b"}}},
+        {"extra": {"store": True}},
+    ],
 )
 def test_what_no_model_sees_is_left_out(unseen: dict[str, Any]):
     request = CompletionRequest(model="m", messages=(Message("user", (Text("x"),)),))

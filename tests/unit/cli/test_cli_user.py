@@ -148,7 +148,10 @@ def test_cancel_prints_the_new_status(app: typer.Typer, api: Api) -> None:
     assert run(app, api, "cancel", "batch_1").stdout == "cancelling\n"
 
 
-NEW_KEY = {"id": "key_1", "tenant": "evals", "tier": "unlimited", "scopes": ["read", "write"], "key": "sk-new"}
+NEW_KEY = {
+    "id": "key_1", "tenant": "evals", "tier": "unlimited", "scopes": ["read", "write"], "residency": "eu",
+    "key": "sk-new",
+}  # fmt: skip
 
 
 def test_a_new_key_is_alone_on_stdout(app: typer.Typer, api: Api) -> None:
@@ -157,6 +160,9 @@ def test_a_new_key_is_alone_on_stdout(app: typer.Typer, api: Api) -> None:
     assert result.stdout == "sk-new\n"
     assert json.loads(api.asked[0].body) == {"tenant": "evals", "name": ""}
     run(app, api, "keys", "create", "--scope", "read", "--scope", "admin", "--tier", "pro", "--expires-in-days", "7")
+    told = run(app, api, "keys", "create", "--residency", "eu")
+    assert "data stays in eu" in told.stderr
+    assert json.loads(api.asked[2].body)["residency"] == "eu"
     assert json.loads(api.asked[1].body) == {
         "tenant": "default",
         "name": "",
@@ -175,7 +181,7 @@ def test_a_rotated_key_is_alone_on_stdout(app: typer.Typer, api: Api) -> None:
 def test_keys_are_listed_whole(app: typer.Typer, api: Api) -> None:
     """An id cut to the width of the terminal could not be revoked; and all pages are shown."""
     row = {"id": "key_" + "0" * 32, "tenant": "evals", "tier": "unlimited", "name": "nightly", "hint": "…abcd"}
-    row |= {"scopes": ["read"], "created_at": 1790000000, "expires_at": None, "revoked_at": 1}
+    row |= {"scopes": ["read"], "residency": None, "created_at": 1790000000, "expires_at": None, "revoked_at": 1}
     second = row | {"id": "key_" + "1" * 32, "revoked_at": None, "expires_at": 1}
     api.on("GET /admin/keys?limit=1000", {"data": [row], "has_more": True, "last_id": row["id"]})
     api.on(f"GET /admin/keys?after={row['id']}&limit=1000", {"data": [second], "has_more": False, "last_id": None})

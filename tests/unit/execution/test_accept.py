@@ -66,6 +66,18 @@ async def test_no_more_is_asked_when_the_budget_is_used_up(before: list[Decimal 
     assert ("budget" in found.reason) == found.accepted == (chosen is found)
 
 
+@given(prices, st.floats(0.001, 2))
+async def test_a_request_may_set_a_budget_of_its_own(before: list[Decimal | None], budget: float):
+    asked = replace(REQUEST, max_cost=budget)
+    spent = sum((cost or Decimal(0) for cost in before), Decimal("0.25"))
+    earlier = [step("y", cost) for cost in before]
+    for of_route in (None, Decimal(1)):
+        route = Escalation("smart", distrusts, of_route)
+        (found,), chosen = await route.judged(asked, [candidate("x", "b")], earlier, last=False)
+        least = min(Decimal(str(budget)), of_route or Decimal(str(budget)))
+        assert (chosen is found) == found.accepted == (spent >= least)
+
+
 async def test_of_several_asked_at_once_the_first_that_is_trusted_is_given():
     route = Escalation("smart", by_length)
     steps, chosen = await judged(route, [candidate("ab", "a"), candidate("abcd", "b"), candidate("abcde", "c")])

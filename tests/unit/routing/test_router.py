@@ -168,6 +168,54 @@ def test_a_request_cannot_undo_where_the_data_of_its_tenant_must_stay() -> None:
     assert refused.value.param == "residency"
 
 
+@pytest.mark.parametrize(
+    ("model", "most", "order"),
+    [
+        ("cheap", 0.001, ("small", "middle")),
+        ("best", 0.001, ("middle", "small")),
+        ("best", 0.0005, ("small",)),
+        ("smart", 0.001, ("small", "middle")),
+        ("staged", 0.001, ("small", "middle")),
+        ("thrifty", 1.0, ("small", "middle")),
+        ("small", 0.001, ("small",)),
+    ],
+)
+def test_only_models_within_what_a_request_may_cost_are_asked(model: str, most: float, order: tuple[str, ...]) -> None:
+    """About 256 tokens of an answer: $0.00026 from `small`, $0.00077 from `middle`, $0.0026 from `large`."""
+    assert ROUTER.decide(ask(model, max_cost=most), "alpha", {}).order == order
+
+
+@pytest.mark.parametrize(
+    ("model", "most", "param"),
+    [
+        ("cheap", 1e-9, "max_cost"),
+        ("smart", 1e-9, "max_cost"),
+        ("small", 1e-9, "max_cost"),
+        # a price that is unknown keeps within no amount
+        ("plain", 1e3, "max_cost"),
+    ],
+)
+def test_where_the_amount_is_too_small_it_is_the_field_that_is_named(model: str, most: float, param: str) -> None:
+    with pytest.raises(NoModelFits) as refused:
+        ROUTER.decide(ask(model, max_cost=most), "alpha", {})
+    assert refused.value.param == param
+    assert "'max_cost'" in refused.value.message
+
+
+def test_the_amount_is_not_blamed_for_what_else_is_in_the_way() -> None:
+    with pytest.raises(NoModelFits) as refused:
+        ROUTER.decide(ask("fast", max_cost=1.0, residency="us"), "alpha", {})
+    assert refused.value.param == "model"
+
+
+def test_a_routes_own_budget_is_not_told_for_a_prompt_too_long() -> None:
+    routes = {"mean": {"strategy": "cost", "steps": ["small", "middle"], "max_cost": 1e-9}}
+    mean = Config.model_validate({**CONFIG.model_dump(), "routes": routes})
+    with pytest.raises(NoModelFits) as refused:
+        Router(mean, Deployments(mean)).decide(ask("mean"), "alpha", {})
+    assert (refused.value.param, refused.value.code) == ("model", "no_model_fits")
+
+
 @pytest.mark.parametrize(("name", "hint"), [("auto", "routes:"), ("absent", "absent")])
 def test_an_unknown_name(name: str, hint: str) -> None:
     with pytest.raises(ModelNotFound, match=hint):
