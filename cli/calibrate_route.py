@@ -13,6 +13,7 @@ from rich.table import Table
 
 from cli.labelling import GRADERS, JUDGE, by_judge, by_rule
 from cli.user import UrlOption, reached, until_ended
+from penstock.configuration.routes import EMBEDDING
 from penstock.errors import Conflict, InvalidRequest
 from penstock.routing.evaluated import Plan
 
@@ -148,7 +149,7 @@ def _plan(route: dict[str, Any], wishes: _Wishes) -> Plan:
         raise InvalidRequest("--grader judge needs --judge MODEL")
     if wishes.grader not in {None, JUDGE} and wishes.gold is None:
         raise InvalidRequest(f"--grader {wishes.grader} needs --gold FILE")
-    agreement = route["accept"]["agreement"]
+    agreement = route["accept"]["agreement"] if route["accept"]["agreement"] != EMBEDDING else None
     if route["strategy"] == "escalation" and not route["accept"]["verifier"]:
         typer.echo("the route does not ask its verifier: set `accept: {verifier: true}`", err=True)
     rule = wishes.grader if wishes.grader not in {None, JUDGE} else agreement

@@ -10,7 +10,8 @@ service is for.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
@@ -32,7 +33,7 @@ from penstock.errors import AUTO, InvalidRequest, NoModelFits, ProviderStreamBro
 from penstock.execution.accept import Escalation, escalations
 from penstock.execution.cached import CachedCaller
 from penstock.execution.call import Answer, Asked, Caller, Emit, Interrupted, NextDeployment, Order
-from penstock.execution.climb import Tried, climb
+from penstock.execution.climb import Asks, Embedded, Tried, climb
 from penstock.execution.guarded import guarded
 from penstock.execution.record import HITS, CallRecord
 from penstock.execution.response import CompletionResponse, CompletionStream, EmbeddingResponse, StreamEvent
@@ -65,7 +66,7 @@ class _Running(Generic[Asked]):
     """A request on its way over its deployments; `prompt` is the field that holds its prompt.
 
     `escalation` is the escalating route that it is on, `stages` are the models of that one's steps,
-    `judge` is the model that may see its answers.
+    `judges` are the models that may see its answers.
     """
 
     request: Asked
@@ -77,7 +78,7 @@ class _Running(Generic[Asked]):
     routing: dict[str, Any] | None
     escalation: str | None = None
     stages: Sequence[str] = ()
-    judge: str | None = None
+    judges: Sequence[str] = ()
     attempts: list[Attempt] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     cached: str | None = None
@@ -150,6 +151,8 @@ class LLMGateway:
     async def close(self) -> None:
         """Close every connection."""
         await self._answers.close()
+        for escalation in self._escalations.values():
+            await escalation.close()
         await self._guard.close()
         await self._quota.close()
         for provider in self._providers.values():
@@ -237,6 +240,9 @@ class LLMGateway:
         wish = read_wish(options.pop(FIELD, None))
         body = self._body(model, fallback, {**options, "input": told})
         running = await self._plan(openai_embeddings.parse(body), body, "input", wish)
+        return await self._embed(running)
+
+    async def _embed(self, running: _Running[EmbeddingRequest]) -> EmbeddingResponse:
         await self._screen(running)
 
         async def ask(order: Order[EmbeddingRequest], record: CallRecord) -> EmbeddingResult:
@@ -256,8 +262,8 @@ class LLMGateway:
         told = explained(decision) if decision else None
         reasons = self._deployments.fallback_on(request.model)
         stages = [stage[0] for stage in decision.get("stages", ())]
-        order, escalation, judge = list(routed.order), decision.get("escalation"), decision.get("judge")
-        return _Running(request, prompt, wish, len(dumps(body)), order, reasons, told, escalation, stages, judge)
+        order, escalation, judges = list(routed.order), decision.get("escalation"), decision.get("judges", ())
+        return _Running(request, prompt, wish, len(dumps(body)), order, reasons, told, escalation, stages, judges)
 
     def _auto(self) -> str:
         names = [deployment.name for deployment in self._deployments]
@@ -277,21 +283,35 @@ class LLMGateway:
         self, escalation: Escalation, running: _Running[CompletionRequest], emit: Emit | None
     ) -> CompletionResponse:
         """The first answer of a route that is trusted; attempts and cost are of all that were asked."""
-        may_see = {*running.left, running.judge}
+        may_see = {*running.left, *running.judges}
 
-        async def attempt(deployment: str, request: CompletionRequest, emit: Emit | None) -> Tried:
+        @contextmanager
+        def one(deployment: str, request: Asked) -> Iterator[_Running[Asked]]:
+            """A call of its own, whose costs and findings are the whole's too."""
             if deployment not in may_see:
                 raise NoModelFits(f"The model `{deployment}` may not see this request.")
-            one = replace(running, request=request, left=[deployment], attempts=[], findings=[])
+            size, reasons = running.size, running.fallback_on
+            own = _Running(request, running.prompt, running.wish, size, [deployment], reasons, None)
             try:
-                return Tried((await self._answer(one, emit)).result, tuple(one.attempts))
+                yield own
             finally:
-                running.attempts += one.attempts
-                running.findings += one.findings
-                running.cached = one.cached
+                running.attempts += own.attempts
+                running.findings += own.findings
+
+        async def attempt(deployment: str, request: CompletionRequest, emit: Emit | None) -> Tried:
+            with one(deployment, request) as own:
+                found = await self._answer(own, emit)
+                running.cached = own.cached
+                return Tried(found.result, tuple(own.attempts))
+
+        async def embed(deployment: str, texts: Sequence[str]) -> Embedded:
+            with one(deployment, EmbeddingRequest(model=deployment, inputs=tuple(texts))) as own:
+                return Embedded((await self._embed(own)).result.vectors, tuple(own.attempts))
 
         stages, spare = running.stages, [name for name in running.left if name not in running.stages]
-        found = await climb(escalation, running.request, stages, spare, running.fallback_on, attempt, emit)
+        found = await climb(
+            escalation, running.request, stages, spare, running.fallback_on, Asks(attempt, embed), emit, DEFAULT_TENANT
+        )
         attempts, findings = tuple(running.attempts), tuple(running.findings)
         routing = {**found.routing, **(running.routing or {})}
         return CompletionResponse(

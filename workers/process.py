@@ -119,13 +119,14 @@ class WorkerProcess:
         early = EarlyAnswers(self._database, self.worker_id)
         self._doorbell = broker.Doorbell(broker.make_app(self.settings.broker_url, list(config.providers)))
         commit = GroupCommit(self._database, self.worker_id, LINGER_SECONDS[self.lane], self._finalize)
+        self._pipeline = Pipeline(
+            config, deployments, caller, self._answers, self._guard, self._tally, self._learnt, self._watch, early
+        )
         self.runtime = WorkerRuntime(
             lane=self.lane,
             database=self._database,
             redis=self._redis,
-            pipeline=Pipeline(
-                config, deployments, caller, self._answers, self._guard, self._tally, self._learnt, self._watch, early
-            ),
+            pipeline=self._pipeline,
             exits=Exits(
                 commit,
                 returns,
@@ -169,6 +170,7 @@ class WorkerProcess:
     async def _close(self) -> None:
         await self.runtime.drain(DRAIN_SECONDS)
         await self._answers.close()
+        await self._pipeline.close()
         await tasks.end(*self._background)
         await self._tally.flush()
         await self._watch.flush()

@@ -2,19 +2,27 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
-from penstock.configuration.section import Positive, Section
+from penstock.configuration.section import Positive, Seconds, Section
 
 FallbackReason = Literal["unavailable", "rate_limited", "unauthorized", "content_policy", "invalid_request"]
 Strategy = Literal["fallback", "cost", "latency", "quality", "content", "weighted", "escalation"]
 
 
-#: how two answers are compared: a rule of `penstock.routing.equivalence`
-Rule = Literal["exact", "text", "numeric", "choice", "json", "literal"]
+#: how two answers are compared: a rule of `penstock.routing.equivalence`, or by meaning (`SimilarityConfig`)
+Rule = Literal["exact", "text", "numeric", "choice", "json", "literal", "embedding"]
+EMBEDDING: Rule = "embedding"
 Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class SimilarityConfig(Section):
+    """By meaning those answers are the same whose vectors, of a configured model, have a cosine of `min` or more."""
+
+    model: str
+    min: Share = 0.9
 
 
 class JudgeConfig(Section):
@@ -37,23 +45,40 @@ class SamplesConfig(Section):
     min: Share = 1.0
 
 
+class HookConfig(Section):
+    """A check of yours over HTTP, such as one that runs an answer's code against tests: see docs/routing.md.
+
+    It is posted question and answer, and gives a score from 0 to 1; `min` of it or more speaks for the answer.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    headers: dict[str, SecretStr] = {}
+    timeout: Seconds = 10.0
+    min: Share = 1.0
+
+
 class AcceptConfig(Section):
     """When an escalating route trusts an answer, so that the next model is not asked.
 
-    An answer that is cut short, refused, empty, or not of the `pattern` (a regular expression found anywhere in it) or
-    of the JSON that was asked for, is never trusted. Beyond that one of the signals given here has to speak for it, or
-    each of them with `require: all`: `agreement`, the same answer as another step's, compared as that kind of task;
-    `min_probability`, of its tokens on geometric average; `min_stated`, the confidence that the answer states itself,
-    where the prompt asks for one; `verifier`, the one that `penstock calibrate` learnt for the route; `samples`, the
-    same model asked again otherwise; `judge`, a model that grades it. Those that cost a call are asked last, and only
-    where they can still change the verdict.
+    An answer is never trusted that is cut short, refused, empty, not of the `pattern` (a regular expression found
+    anywhere in it), not JSON of `json_schema` or of what the request asked for, or that has code (`code: python`) which
+    does not compile. Beyond that one of the signals given here has to speak for it, or each with `require: all`:
+    `agreement`, the same answer as another step's, compared as that kind of task; `min_probability`, of its tokens on
+    geometric average; `min_stated`, the confidence that the answer states itself, where the prompt asks for one;
+    `verifier`, the one that `penstock calibrate` learnt for the route; `hook`, a check of yours; `samples`, the same
+    model asked again otherwise; `judge`, a model that grades it. Those that cost a call are asked last, and only where
+    they can still change the verdict.
     """
 
     agreement: Rule | None = None
+    similarity: SimilarityConfig | None = None
     min_probability: Annotated[float | None, Field(gt=0, le=1)] = None
     min_stated: Annotated[float | None, Field(gt=0, le=1)] = None
     pattern: str | None = None
+    json_schema: dict[str, Any] | None = None
+    code: Literal["python"] | None = None
     verifier: bool = False
+    hook: HookConfig | None = None
     samples: SamplesConfig | None = None
     judge: JudgeConfig | None = None
     require: Literal["any", "all"] = "any"
@@ -66,6 +91,22 @@ class AcceptConfig(Section):
         except re.error as error:
             raise ValueError(f"is no regular expression: {error}") from error
         return value
+
+    @model_validator(mode="after")
+    def _comparable(self) -> "AcceptConfig":
+        rules = {self.agreement, self.samples.rule if self.samples is not None else None}
+        if (EMBEDDING in rules) != (self.similarity is not None):
+            raise ValueError(
+                "`similarity` names the model by which a rule `embedding` compares: neither without the other"
+            )
+        return self
+
+    def judges(self) -> Iterator[tuple[str, str]]:
+        """The models that see answers without being steps, each after the key that names it."""
+        if self.similarity is not None:
+            yield "similarity.model", self.similarity.model
+        if self.judge is not None:
+            yield "judge.model", self.judge.model
 
 
 #: these have no field for the log probabilities of tokens
@@ -174,9 +215,9 @@ def _refuse_cycle(routes: Mapping[str, RouteConfig], path: tuple[str, ...]) -> N
 
 def _check_escalation(routes: Mapping[str, RouteConfig], name: str, wire_formats: Mapping[str, str]) -> None:
     route = routes[name]
-    judge = route.accept.judge
-    if judge is not None and judge.model not in wire_formats:
-        raise ValueError(f"routes.{name}.accept.judge.model: there is no model `{judge.model}`")
+    for key, model in route.accept.judges():
+        if model not in wire_formats:
+            raise ValueError(f"routes.{name}.accept.{key}: there is no model `{model}`")
     for index, step in enumerate(route.steps):
         if _escalates(routes, step):
             raise ValueError(f"routes.{name}.steps[{index}]: `{step}` escalates itself, and this route does already")

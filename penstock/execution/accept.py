@@ -7,12 +7,15 @@ from functools import partial
 from typing import Any, Protocol
 
 from penstock.completion import CompletionRequest, CompletionResult, Usage
+from penstock.completion.encoding import dumps
 from penstock.completion.step import RouteStep, Verdict
 from penstock.configuration import Config
-from penstock.errors import PenstockError
+from penstock.errors import ConfigError, PenstockError
+from penstock.execution.hook import AnswerHook
 from penstock.routing.exchanges import TOKEN_PROBABILITY
 from penstock.routing.judges import Answered, Ask, ConfiguredJudge
 from penstock.routing.learnt import LearntPolicies, LearntPolicy
+from penstock.rules.json_schema import unusable
 
 
 class Judge(Protocol):
@@ -77,6 +80,12 @@ class Escalation:
     learnt: Callable[[], LearntPolicy | None] = _nothing_learnt
     #: whether nothing but the verifier speaks for an answer
     only_verified: bool = False
+    hook: AnswerHook | None = None
+
+    async def close(self) -> None:
+        """Close what it holds open."""
+        if self.hook is not None:
+            await self.hook.close()
 
     def asking(self, request: CompletionRequest, deployment: str) -> CompletionRequest:
         """The request with what the judge wants to see beside the answer of this model."""
@@ -103,6 +112,8 @@ class Escalation:
         earlier: Sequence[RouteStep],
         *,
         last: bool,
+        tenant: str,
+        custom_id: str | None = None,
     ) -> tuple[list[RouteStep], RouteStep | None]:
         """Judge the newest answers, asked at once where there are several, and those `earlier` of other models.
 
@@ -117,7 +128,8 @@ class Escalation:
         steps = [candidate.step() for candidate in candidates]
         for place, candidate in enumerate(candidates):
             others = [*earlier, *steps[:place], *steps[place + 1 :]]
-            verdict = await self.judge(Answered(request, candidate.deployment, candidate.result, others), candidate.ask)
+            answered = Answered(request, candidate.deployment, candidate.result, others, tenant, custom_id)
+            verdict = await self.judge(answered, candidate.ask)
             steps[place] = candidate.step(verdict)
             if verdict.accepted:
                 return steps, steps[place]
@@ -169,21 +181,31 @@ class Escalation:
 
 
 def escalations(config: Config, learnt: LearntPolicies) -> dict[str, Escalation]:
-    """The escalating routes of a configuration, by name."""
+    """The escalating routes of a configuration, by name.
+
+    Raises:
+        ConfigError: the JSON schema of one cannot be used.
+    """
     found = {}
     for name, route in config.routes.items():
         if route.strategy != "escalation":
             continue
         accept, policy = route.accept, partial(learnt.policy, name)
-        others = (accept.agreement, accept.min_probability, accept.min_stated, accept.samples, accept.judge)
+        others = (
+            accept.agreement, accept.min_probability, accept.min_stated, accept.hook, accept.samples, accept.judge
+        )  # fmt: skip
+        if accept.json_schema is not None and (why := unusable(dumps(accept.json_schema))) is not None:
+            raise ConfigError(f"routes.{name}.accept.json_schema cannot be used: {why}")
+        hook = AnswerHook(accept.hook, name) if accept.hook is not None else None
         found[name] = Escalation(
             name,
-            ConfiguredJudge(accept, policy),
+            ConfiguredJudge(accept, policy, hook),
             Decimal(str(route.max_cost)) if route.max_cost is not None else None,
             reads_logprobs=accept.min_probability is not None,
             parallel=route.parallel,
             shows=route.stream == "generations",
             learnt=policy,
             only_verified=accept.verifier and not any(others),
+            hook=hook,
         )
     return found

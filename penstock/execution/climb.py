@@ -23,6 +23,14 @@ class Tried:
     attempts: tuple[Attempt, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The vectors that one model made, and the calls that took."""
+
+    vectors: Sequence[Sequence[float]]
+    attempts: tuple[Attempt, ...]
+
+
 class Try(Protocol):
     """Asks one model."""
 
@@ -33,6 +41,22 @@ class Try(Protocol):
             PenstockError: why there is none.
         """
         ...
+
+
+class Embed(Protocol):
+    """Asks one embedding model."""
+
+    async def __call__(self, deployment: str, texts: Sequence[str]) -> Embedded:
+        """A vector for each text. Raises as `Try`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """What a route may ask of models."""
+
+    attempt: Try
+    embed: Embed
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +74,9 @@ async def climb(
     names: Sequence[str],
     spare: Sequence[str],
     fallback_on: frozenset[str],
-    attempt: Try,
+    asks: Asks,
     emit: Emit | None,
+    tenant: str,
 ) -> Climbed:
     """Ask the models `names` of a route until an answer is accepted. Only the last one's is streamed as it comes.
 
@@ -68,7 +93,7 @@ async def climb(
         count = escalation.parallel if not steps else 1
         now, left = left[:count], left[count:]
         live = emit if not left and len(now) == 1 else None
-        answered, error = await _stage(escalation, request, now, attempt, live, last=not left)
+        answered, error = await _stage(escalation, request, now, asks, live, last=not left)
         if error is not None and not answered:
             if steps:
                 result, routing = escalation.best(request, steps, now[0], error)
@@ -77,7 +102,7 @@ async def climb(
             if left and error.fallback_reason in fallback_on:
                 continue
             raise error
-        new, chosen = await escalation.judged(request, answered, steps, last=not left)
+        new, chosen = await escalation.judged(request, answered, steps, last=not left, tenant=tenant)
         steps += new
         if chosen is not None:
             result = escalation.as_asked(request, chosen.result)
@@ -89,7 +114,7 @@ async def _stage(
     escalation: Escalation,
     request: CompletionRequest,
     names: Sequence[str],
-    attempt: Try,
+    asks: Asks,
     emit: Emit | None,
     *,
     last: bool,
@@ -99,10 +124,10 @@ async def _stage(
     async def one(name: str) -> Candidate | PenstockError:
         asked = request if last and len(names) == 1 else escalation.asking(request, name)
         try:
-            tried = await attempt(name, asked, emit)
+            tried = await asks.attempt(name, asked, emit)
         except PenstockError as error:
             return error
-        return _candidate(name, tried, attempt)
+        return _candidate(name, tried, asks)
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(name)) for name in names]
@@ -111,18 +136,31 @@ async def _stage(
     return [each for each in found if isinstance(each, Candidate)], next(iter(errors), None)
 
 
-def _candidate(name: str, tried: Tried, attempt: Try) -> Candidate:
-    calls = list(tried.attempts)
+class _Asking:
+    """Asks one more model for the sake of an answer, and notes the calls that takes."""
 
-    async def ask(deployment: str, request: CompletionRequest) -> CompletionResult:
-        more = await attempt(deployment, request, None)
-        calls.extend(more.attempts)
+    def __init__(self, asks: Asks, calls: list[Attempt]) -> None:
+        self._asks = asks
+        self._calls = calls
+
+    async def __call__(self, deployment: str, request: CompletionRequest) -> CompletionResult:
+        more = await self._asks.attempt(deployment, request, None)
+        self._calls.extend(more.attempts)
         return more.result
+
+    async def embed(self, deployment: str, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        more = await self._asks.embed(deployment, texts)
+        self._calls.extend(more.attempts)
+        return more.vectors
+
+
+def _candidate(name: str, tried: Tried, asks: Asks) -> Candidate:
+    calls = list(tried.attempts)
 
     def spent() -> tuple[Usage, Decimal | None]:
         return Usage.together(call.usage for call in calls), prices.together(calls) if calls else Decimal(0)
 
-    return Candidate(name, tried.result, spent, ask)
+    return Candidate(name, tried.result, spent, _Asking(asks, calls))
 
 
 def _shown(found: Climbed, emit: Emit | None) -> Climbed:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Protocol
 
-from penstock.completion import CompletionRequest, CompletionResult, PartDelta, PartStarted, Usage
+from penstock.completion import CompletionRequest, CompletionResult, EmbeddingRequest, PartDelta, PartStarted, Usage
 from penstock.completion.outcome import Outcome
 from penstock.completion.step import RouteStep
 from penstock.errors import NoModelFits, PenstockError, ProviderRateLimited, Unavailable
@@ -21,7 +21,6 @@ from penstock.execution.guarded import replay
 from penstock.execution.record import CallRecord
 from penstock.execution.stages import may_see
 from penstock.execution.work import Hop, Work
-from penstock.routing.judges import Ask
 from penstock.store.finish import Attempt
 from penstock.store.jobs import ClaimedJob
 
@@ -118,7 +117,14 @@ class Stages:
         candidates = [self._candidate(one.work, one.result) for one in ended if one.result is not None]
         if not candidates:
             return self._unanswered(escalation, ended[0], request, rest)
-        steps, chosen = await escalation.judged(request, candidates, record.earlier, last=not rest)
+        steps, chosen = await escalation.judged(
+            request,
+            candidates,
+            record.earlier,
+            last=not rest,
+            tenant=work.job.tenant_id,
+            custom_id=work.job.custom_id,
+        )
         self._watch(escalation.route, steps, chosen, first=not record.earlier)
         if chosen is None:
             usable = next((name for name in rest if not self._shut_for(name)), rest[0])
@@ -217,46 +223,7 @@ class Stages:
         def spent() -> tuple[Usage, Decimal | None]:
             return record.own_usage, record.own_cost
 
-        return Candidate(work.deployment, result, spent, self._asking(work))
-
-    def _asking(self, work: Work) -> Ask:
-        """Asks one more model for the sake of an answer, whose cost then includes that call's."""
-
-        async def ask(deployment: str, request: CompletionRequest) -> CompletionResult:
-            if not may_see(work.job, deployment):
-                raise NoModelFits(f"The model `{deployment}` may not see this request.")
-            own = CallRecord(work.job.id, work.job.epoch)
-            size = sum(len(message.text) for message in request.messages)
-            more = replace(
-                work,
-                request=request,
-                deployment=deployment,
-                record=own,
-                emit=None,
-                size=size,
-                fallback_on=frozenset(),
-                at_once=False,
-            )
-            try:
-                return await self._patiently(more)
-            finally:
-                work.record.absorb(own)
-
-        return ask
-
-    async def _patiently(self, work: Work) -> CompletionResult:
-        deadline = time.monotonic() + JUDGE_PATIENCE
-        while True:
-            try:
-                outcome = await self._answer(work)
-            except Deferred as deferred:
-                if time.monotonic() + deferred.wait > deadline:
-                    message = f"There is no quota left for model `{work.deployment}`."
-                    raise ProviderRateLimited(message, retry_after=deferred.wait) from deferred
-                await asyncio.sleep(deferred.wait)
-            else:
-                assert outcome.result is not None  # a completion has one
-                return outcome.result
+        return Candidate(work.deployment, result, spent, _Asking(self._answer, work))
 
     def _shown(
         self, escalation: Escalation, work: Work, request: CompletionRequest, onward: Sequence[Sequence[str]]
@@ -267,6 +234,60 @@ class Stages:
         if not escalation.shows or work.job.dialect != "job" or work.job.batch_id is not None:
             return None
         return work.emit if request.logprobs else _without_logprobs(work.emit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Asks one more model for the sake of an answer, whose cost then includes that call's."""
+
+    answer: Answer
+    work: Work
+
+    async def __call__(self, deployment: str, request: CompletionRequest) -> CompletionResult:
+        """See `Ask`."""
+        size = sum(len(message.text) for message in request.messages)
+        outcome = await self._one(deployment, request, size)
+        assert outcome.result is not None  # a completion has one
+        return outcome.result
+
+    async def embed(self, deployment: str, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """See `Ask`."""
+        outcome = await self._one(
+            deployment, EmbeddingRequest(model=deployment, inputs=tuple(texts)), sum(map(len, texts))
+        )
+        assert outcome.embeddings is not None  # what was asked for
+        return outcome.embeddings.vectors
+
+    async def _one(self, deployment: str, request: CompletionRequest | EmbeddingRequest, size: int) -> Outcome:
+        work = self.work
+        if not may_see(work.job, deployment):
+            raise NoModelFits(f"The model `{deployment}` may not see this request.")
+        own = CallRecord(work.job.id, work.job.epoch)
+        more = replace(
+            work,
+            request=request,
+            deployment=deployment,
+            record=own,
+            emit=None,
+            size=size,
+            fallback_on=frozenset(),
+            at_once=False,
+        )
+        try:
+            return await self._patiently(more)
+        finally:
+            work.record.absorb(own)
+
+    async def _patiently(self, work: Work) -> Outcome:
+        deadline = time.monotonic() + JUDGE_PATIENCE
+        while True:
+            try:
+                return await self.answer(work)
+            except Deferred as deferred:
+                if time.monotonic() + deferred.wait > deadline:
+                    message = f"There is no quota left for model `{work.deployment}`."
+                    raise ProviderRateLimited(message, retry_after=deferred.wait) from deferred
+                await asyncio.sleep(deferred.wait)
 
 
 def _after(job: ClaimedJob, chosen: str, asked: Sequence[str]) -> list[str]:

@@ -84,6 +84,11 @@ class Pipeline:
             lambda tenant, tier: tier_buckets(config, tenant, tier)
         )
 
+    async def close(self) -> None:
+        """Close what its routes hold open."""
+        for escalation in self._escalations.values():
+            await escalation.close()
+
     async def run(self, job: ClaimedJob, record: CallRecord, emit: Emit | None) -> FinishedJob:
         """Do the work of a job. What goes wrong with it becomes its stored error.
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from penstock.completion import CompletionResult
 from penstock.configuration import RouteConfig
+from penstock.configuration.routes import EMBEDDING
 from penstock.routing.learnt import LearntPolicy
 
 #: how answers are compared where neither the route nor its learnt policy says so
@@ -49,5 +50,6 @@ def sample(
         return None
     if any(part.kind == "tool_call" for part in result.parts):
         return None
-    rule = route.accept.agreement or (policy.rule if policy is not None else None) or DEFAULT_RULE
+    own = route.accept.agreement if route.accept.agreement != EMBEDDING else None
+    rule = own or (policy.rule if policy is not None else None) or DEFAULT_RULE
     return Sample(name, policy.version if policy is not None else 0, strong, rule, result.text)

@@ -34,8 +34,8 @@ def ahead_of(job: ClaimedJob) -> Ahead:
 
 
 def may_see(job: ClaimedJob, deployment: str) -> bool:
-    """Whether a deployment may be asked for the sake of an answer of a job: one that may serve it, or its judge."""
-    return allows(job, deployment) or (job.routing is not None and loads(job.routing).get("judge") == deployment)
+    """Whether a deployment may be asked for the sake of an answer of a job: one that may serve it, or judge it."""
+    return allows(job, deployment) or (job.routing is not None and deployment in loads(job.routing).get("judges", ()))
 
 
 def allows(job: ClaimedJob, deployment: str) -> bool:

@@ -11,14 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, Protocol, get_args
 
-import httpx
 import structlog
 
-from penstock.completion.encoding import dumps, loads
 from penstock.configuration.policies import Action, HookCheckConfig, PluginCheckConfig
 from penstock.errors import ConfigError
 from penstock.guard.findings import Asking, Passage, Span, Verdict
-from penstock.http import make_client
+from penstock.hooks import Hook, NoJudgement
 
 GROUP = "penstock.guard"
 _MOST_REASON = 200
@@ -79,35 +77,26 @@ class HookChecked:
     """A check over HTTP."""
 
     def __init__(self, config: HookCheckConfig) -> None:
-        self._url = config.url
-        self._headers = {name: value.get_secret_value() for name, value in config.headers.items()}
-        self._timeout = config.timeout
-        self._client: httpx.AsyncClient | None = None
+        self._hook = Hook(config.url, config.headers, config.timeout)
 
     async def judge(self, passages: Sequence[Passage], asking: Asking) -> Verdict:
         """See `ForeignCheck`."""
-        if self._client is None:
-            self._client = make_client(self._timeout)
         body = {
             "direction": asking.direction,
             "tenant": asking.tenant,
             "model": asking.model,
             "texts": [{"place": passage.place, "text": passage.text} for passage in passages],
         }
-        headers = {"content-type": "application/json", **self._headers}
         try:
-            async with asyncio.timeout(self._timeout):
-                answer = await self._client.post(self._url, content=dumps(body), headers=headers)
-            if answer.status_code != 200:
-                raise NoVerdict(f"status {answer.status_code}")
-            return _usable(_read(loads(answer.content)), passages)
-        except (httpx.HTTPError, TimeoutError, ValueError, LookupError, TypeError, AttributeError) as error:
+            return _usable(_read(await self._hook.ask(body)), passages)
+        except NoJudgement as error:
+            raise NoVerdict(str(error)) from error
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise NoVerdict(type(error).__name__) from error
 
     async def close(self) -> None:
         """See `ForeignCheck`."""
-        if self._client is not None:
-            await self._client.aclose()
+        await self._hook.close()
 
 
 def make_check(config: HookCheckConfig | PluginCheckConfig) -> ForeignCheck:

@@ -93,7 +93,7 @@ class _Choice:
     excluded: Mapping[str, str]
     escalation: str | None = None
     stages: tuple[tuple[str, ...], ...] = ()
-    judge: str | None = None
+    judges: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -202,23 +202,23 @@ class Router:
         ranked = [steps[step] for step in found.steps]
         chosen = steps[found.steps[0]]
         # an escalating route that this one would ask first is carried out as such; after a failure only its models are
-        escalation, stages, judge = chosen.escalation, chosen.stages, chosen.judge
+        escalation, stages, judges = chosen.escalation, chosen.stages, chosen.judges
         if route.strategy == "escalation":
-            escalation, stages, judge = name, _stages(ranked), self._judge(route, needed, excluded)
+            escalation, stages, judges = name, _stages(ranked), self._judges(route, needed, excluded)
         order = dict.fromkeys(model for models in (*stages, *(choice.order for choice in ranked)) for model in models)
         reasons = [found.reason] + ([f"{found.steps[0]}: {chosen.reason}"] if chosen.reason else [])
-        return _Choice(tuple(order), "; ".join(reasons), excluded, escalation, stages, judge)
+        return _Choice(tuple(order), "; ".join(reasons), excluded, escalation, stages, judges)
 
-    def _judge(self, route: RouteConfig, needed: Request, excluded: dict[str, str]) -> str | None:
-        """The model that may see the answers of a route to judge them; one that may not is told with those left out."""
-        if route.accept.judge is None:
-            return None
-        name = route.accept.judge.model
-        why = barred(self._row(name), needed.tenant, needed.residency)
-        if why is None:
-            return name
-        excluded.setdefault(name, f"as a judge: {why}")
-        return None
+    def _judges(self, route: RouteConfig, needed: Request, excluded: dict[str, str]) -> tuple[str, ...]:
+        """The models that may see the answers of a route to judge them; who may not is told with those left out."""
+        found = []
+        for _, name in route.accept.judges():
+            why = barred(self._row(name), needed.tenant, needed.residency)
+            if why is None:
+                found.append(name)
+            else:
+                excluded.setdefault(name, f"as a judge: {why}")
+        return tuple(found)
 
     def _candidates(
         self, route: RouteConfig, needed: Request, live: Live
@@ -282,8 +282,8 @@ class Router:
         }
         if first.escalation is not None:
             found |= {"escalation": first.escalation, "stages": [list(stage) for stage in first.stages]}
-        if first.judge is not None:
-            found["judge"] = first.judge
+        if first.judges:
+            found["judges"] = list(first.judges)
         return found
 
     def _refusal(self, request: Asked, needed: Request, excluded: dict[str, str], prompt: str) -> InvalidRequest:

@@ -1,8 +1,10 @@
 """Routes that ask the next model when an answer is not trusted, through the queue and for waiting clients."""
 
 import json
+import threading
 from collections.abc import Iterator
-from typing import Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
 
 import pytest
 from acceptance.conftest import CONFIG, Stack, running
@@ -23,6 +25,11 @@ routes:
   judged: {{strategy: escalation, steps: [fast, claude], accept: {{judge: {{model: twin, min: 0.7}}}}}}
   abreast: {{strategy: escalation, steps: [fast, other, claude], accept: {{agreement: exact}}, parallel: 2}}
   shown: {{strategy: escalation, steps: [fast, claude], accept: {{pattern: "^sure"}}, stream: generations}}
+  alike:
+    strategy: escalation
+    steps: [fast, other, claude]
+    accept: {{agreement: embedding, similarity: {{model: twin}}}}
+  tested: {{strategy: escalation, steps: [fast, claude], accept: {{hook: {{url: "{hook}"}}}}}}
   probable: {{strategy: escalation, steps: [fast, claude], accept: {{min_probability: 0.999999}}}}
 keys:
 """
@@ -31,11 +38,34 @@ keys:
 BROKEN = "  broken: {{wire_format: openai, base_url: {openai}/nothing}}\n"
 
 
+class Runner(BaseHTTPRequestHandler):
+    """Somebody's service that runs the code of answers against tests."""
+
+    asked: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        told = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.asked.append(told)
+        body = json.dumps({"score": float("right" in told["answer"]), "reason": "1 test"}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
 @pytest.fixture(scope="module")
 def routed() -> Iterator[Stack]:
-    config = CONFIG.replace("keys:\n", ROUTES).replace("\nmodels:\n", f"\n{BROKEN}models:\n")
+    hook = ThreadingHTTPServer(("127.0.0.1", 0), Runner)
+    threading.Thread(target=hook.serve_forever, daemon=True).start()
+    routes = ROUTES.replace("{hook}", f"http://127.0.0.1:{hook.server_port}/")
+    config = CONFIG.replace("keys:\n", routes).replace("\nmodels:\n", f"\n{BROKEN}models:\n")
     with running({}, config_text=config) as found:
         yield found
+    hook.shutdown()
+    hook.server_close()
 
 
 def steps(found: dict[str, Any]) -> list[tuple[str, bool]]:
@@ -98,6 +128,26 @@ def test_a_judge_is_one_more_call_of_the_same_job(routed: Stack):
         assert [attempt["deployment"] for attempt in found["attempts"]] == called
         assert first["cost"] == pytest.approx(sum(attempt["cost"] for attempt in found["attempts"][:2]))
         assert found["cost"] == pytest.approx(sum(step["cost"] for step in found["routing"]["steps"]))
+
+
+def test_answers_that_mean_the_same_agree(routed: Stack):
+    found = ask(routed, "alike", "[[echo: the sky is blue]]")
+    assert steps(found) == [("fast", False), ("other", True)]
+    assert [attempt["deployment"] for attempt in found["attempts"]] == ["fast", "other", "twin"]
+    second = found["routing"]["steps"][1]
+    assert second["cost"] == pytest.approx(sum(attempt["cost"] for attempt in found["attempts"][1:]))
+
+
+def test_a_check_of_ones_own_decides_in_a_batch_too(routed: Stack):
+    client = routed.client()
+    lines = [chat_line(name, f"[[echo: {name}]]", "tested") for name in ("right-1", "wrong-1")]
+    batch = wait(client, submit(client, jsonl(lines)).id)
+    assert (batch.status, batch.request_counts.completed) == ("completed", 2)
+    asked = {told["custom_id"]: (told["answer"], told["model"]) for told in Runner.asked}
+    assert asked == {"right-1": ("right-1", "fast"), "wrong-1": ("wrong-1", "fast")}
+    found = ask(routed, "tested", "[[echo: wrong]]")
+    assert steps(found) == [("fast", False), ("claude", True)]
+    assert found["routing"]["steps"][0]["reason"] == "the hook gives it 0.00 (1 test), below 1"
 
 
 def test_two_cheap_models_are_asked_at_once(routed: Stack):

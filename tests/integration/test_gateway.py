@@ -280,6 +280,10 @@ ESCALATING = {
             "parallel": 2,
         },
         "verified": {"strategy": "escalation", "steps": ["fast", "sound"], "accept": {"verifier": True}},
+        "alike": {
+            "strategy": "escalation", "steps": ["fast", "twin", "sound"],
+            "accept": {"agreement": "embedding", "similarity": {"model": "twin", "min": 0.99}},
+        },
     },
 }  # fmt: skip
 
@@ -294,6 +298,8 @@ ESCALATING = {
         ("abreast", "[[echo: 42]]", "fast", ["fast", "twin"]),
         ("abreast", "[[tokens: 9]]", "sound", ["fast", "twin", "sound"]),
         ("verified", "[[echo: x]]", "sound", ["fast", "sound"]),
+        ("alike", "[[echo: the sky is blue]]", "twin", ["fast", "twin", "twin"]),
+        ("alike", "[[tokens: 9]]", "sound", ["fast", "twin", "twin", "sound"]),
     ],
 )
 async def test_a_route_escalates(urls: tuple[str, str], route: str, text: str, model: str, asked: list[str]) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from penstock.errors import ConfigError
+from penstock.execution.accept import escalations
+from penstock.routing.learnt import LearntPolicies
 from penstock.settings import parse_config
 
 
@@ -25,6 +27,14 @@ def config(**route: Any) -> dict[str, Any]:
         ({"accept": {"samples": {"count": 9, "rule": "numeric"}}}, ["samples", "count"]),
         ({"accept": {"samples": {"count": 1}}}, ["samples", "rule"]),
         ({"accept": {"require": "most"}}, ["require"]),
+        ({"accept": {"agreement": "embedding"}}, ["routes.smart.accept", "similarity"]),
+        ({"accept": {"agreement": "text", "similarity": {"model": "cheap"}}}, ["routes.smart.accept", "similarity"]),
+        (
+            {"accept": {"samples": {"rule": "embedding"}, "similarity": {"model": "vec"}}},
+            ["routes.smart.accept.similarity.model", "`vec`"],
+        ),
+        ({"accept": {"hook": {"url": "ftp://checks"}}}, ["routes.smart.accept.hook.url"]),
+        ({"accept": {"code": "cobol"}}, ["routes.smart.accept.code", "python"]),
         ({"stream": "both"}, ["stream"]),
         ({"shadow": 1.5}, ["shadow"]),
         ({"shadow": 0.1, "steps": ["cheap"]}, ["smart", "shadow", "one step"]),
@@ -46,10 +56,17 @@ def test_a_key_cannot_demand_another_place_than_its_tenant() -> None:
         parse_config(config() | {"keys": keys, "tenants": {"t": {"residency": "us"}}}, "test")
 
 
+def test_a_schema_that_cannot_be_used_is_an_error_of_its_route() -> None:
+    accept = {"json_schema": {"type": "no such type"}}
+    with pytest.raises(ConfigError, match=r"routes\.smart\.accept\.json_schema"):
+        escalations(parse_config(config(accept=accept), "test"), LearntPolicies.given({}, {}))
+
+
 def test_everything_at_once_can_be_said() -> None:
     accept = {
-        "agreement": "numeric", "verifier": True, "samples": {"rule": "numeric"}, "judge": {"model": "strong"},
-        "require": "all",
+        "agreement": "embedding", "similarity": {"model": "cheap", "min": 0.8}, "verifier": True,
+        "samples": {"rule": "numeric"}, "judge": {"model": "strong"}, "require": "all", "code": "python",
+        "json_schema": {"type": "object"}, "hook": {"url": "http://127.0.0.1/tests", "headers": {"x-key": "k"}},
     }  # fmt: skip
     route = parse_config(config(accept=accept, parallel=2, stream="generations", shadow=0.02), "test").routes["smart"]
     assert (route.accept.samples.count, route.accept.judge.min, route.shadow) == (2, 0.7, 0.02)

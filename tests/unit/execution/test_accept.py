@@ -32,12 +32,16 @@ async def by_length(answered: Answered, ask: Ask) -> Verdict:
     return Verdict(len(text) > 3 or same, len(text) / 10, "by length")
 
 
-async def unasked(deployment: str, request: CompletionRequest) -> CompletionResult:
-    raise AssertionError("nobody is asked here")
+class Unasked:
+    async def __call__(self, deployment: str, _: CompletionRequest) -> CompletionResult:
+        raise AssertionError(f"{deployment} is not to be asked")
+
+    async def embed(self, deployment: str, _: Sequence[str]) -> Sequence[Sequence[float]]:
+        raise AssertionError(f"{deployment} is not to be asked")
 
 
 def candidate(text: str, deployment: str = "cheap", cost: str | None = "0.25") -> Candidate:
-    return Candidate(deployment, result(text), lambda: (Usage(5, 6), Decimal(cost) if cost else None), unasked)
+    return Candidate(deployment, result(text), lambda: (Usage(5, 6), Decimal(cost) if cost else None), Unasked())
 
 
 def step(text: str, cost: Decimal | None = None, confidence: float | None = 0.25) -> RouteStep:
@@ -45,7 +49,7 @@ def step(text: str, cost: Decimal | None = None, confidence: float | None = 0.25
 
 
 async def judged(route: Escalation, candidates: Sequence[Candidate], earlier: Sequence[RouteStep] = (), last=False):
-    return await route.judged(REQUEST, candidates, earlier, last=last)
+    return await route.judged(REQUEST, candidates, earlier, last=last, tenant="evals")
 
 
 async def test_the_judge_decides_but_on_the_last_step():
@@ -73,7 +77,7 @@ async def test_a_request_may_set_a_budget_of_its_own(before: list[Decimal | None
     earlier = [step("y", cost) for cost in before]
     for of_route in (None, Decimal(1)):
         route = Escalation("smart", distrusts, of_route)
-        (found,), chosen = await route.judged(asked, [candidate("x", "b")], earlier, last=False)
+        (found,), chosen = await route.judged(asked, [candidate("x", "b")], earlier, last=False, tenant="evals")
         least = min(Decimal(str(budget)), of_route or Decimal(str(budget)))
         assert (chosen is found) == found.accepted == (spent >= least)
 

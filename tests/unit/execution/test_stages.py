@@ -47,7 +47,7 @@ def test_a_deployment_that_was_never_found_fit_may_not_serve() -> None:
 
 
 def test_an_answer_is_seen_by_those_that_may_serve_it_and_by_its_judge() -> None:
-    judged = job("a", None, {**STAGED, "judge": "j"})
+    judged = job("a", None, {**STAGED, "judges": ["j"]})
     assert (may_see(judged, "a"), may_see(judged, "j"), may_see(judged, "x")) == (True, True, False)
     assert not allows(judged, "j")
     assert may_see(job("a", None, None), "x")

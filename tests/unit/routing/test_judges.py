@@ -1,5 +1,6 @@
 """Which answers an escalating route trusts: checks first, then signals, those that cost a call last."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ class Asked:
     def __init__(self, **answers: str | Exception) -> None:
         self._answers = answers
         self.requests: list[tuple[str, CompletionRequest]] = []
+        self.embedded: list[list[str]] = []
 
     async def __call__(self, deployment: str, request: CompletionRequest) -> CompletionResult:
         self.requests.append((deployment, request))
@@ -38,6 +40,14 @@ class Asked:
         if isinstance(answer, Exception):
             raise answer
         return result(answer)
+
+    async def embed(self, deployment: str, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """Texts that begin alike have alike vectors."""
+        vectors = self._answers[deployment]
+        if isinstance(vectors, Exception):
+            raise vectors
+        self.embedded.append(list(texts))
+        return [(1.0, 0.1) if text.startswith(vectors) else (0.1, 1.0) for text in texts]
 
 
 def verifier(threshold: float | None, cheap_wrong: float = 0.3) -> LearntPolicy:
@@ -119,6 +129,52 @@ async def test_a_verifier_that_is_not_there_or_knows_another_model_says_nothing(
     policy = LearntPolicy("verifier", "another", "strong", verifier(0.9).artefact)
     found = await judge("42", verifier=True, policy=policy)
     assert (found.accepted, found.confidence) == (False, None)
+
+
+BY_MEANING = {"agreement": "embedding", "similarity": {"model": "vectors"}}
+
+
+async def test_free_text_agrees_by_meaning():
+    asked = Asked(vectors="It is")
+    found = await judge("It is rather blue.", asked, [other(""), other("It is blue.")], **BY_MEANING)
+    assert (found.accepted, found.signals) == (True, {"agreement": 1.0})
+    assert asked.embedded == [["It is rather blue.", "It is blue."]]
+    found = await judge("No idea.", asked, [other("It is blue.")], **BY_MEANING)
+    assert (found.accepted, found.signals) == (False, {"agreement": 0.0})
+    assert not (await judge("It is blue.", asked, [other(" ")], **BY_MEANING)).accepted
+    assert len(asked.embedded) == 2, "silence is not compared"
+
+
+async def test_vectors_that_cannot_be_had_speak_for_nothing():
+    found = await judge("x", Asked(vectors=ProviderUnreachable("away")), [other("x")], **BY_MEANING)
+    assert (found.accepted, found.confidence) == (False, None)
+    assert "not compared: away" in found.reason
+    with pytest.raises(Unavailable):
+        await judge("x", Asked(vectors=Unavailable("the database is away")), [other("x")], **BY_MEANING)
+
+
+async def test_samples_are_compared_by_meaning_too():
+    samples = {"samples": {"count": 2, "rule": "embedding"}, "similarity": {"model": "vectors"}}
+    assert (await judge("It is 42", Asked(cheap="It is so", vectors="It is"), **samples)).accepted
+    assert not (await judge("It is 42", Asked(cheap="No", vectors="It is"), **samples)).accepted
+
+
+@pytest.mark.parametrize(
+    ("text", "accept", "fault"),
+    [
+        ('{"n": 1}', {"json_schema": {"required": ["n"]}}, None),
+        ("{}", {"json_schema": {"required": ["n"]}}, "not JSON of the schema"),
+        ("```python\nx = 1\n```", {"code": "python"}, None),
+        ("```python\nx = \n```", {"code": "python"}, "its code does not compile"),
+    ],
+)
+async def test_an_answers_form_is_checked_before_anybody_is_asked(text: str, accept: Any, fault: str | None):
+    asked = Asked(wise="100")
+    found = await judge(text, asked, judge={"model": "wise"}, **accept)
+    assert found.accepted is (fault is None)
+    assert len(asked.requests) == (fault is None)
+    if fault is not None:
+        assert found.reason == fault
 
 
 @pytest.mark.parametrize(

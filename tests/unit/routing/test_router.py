@@ -245,7 +245,7 @@ def test_a_judge_sees_only_what_it_may(tenant: str, residency: str | None, why: 
     routes = {"judged": {"strategy": "escalation", "steps": ["small", "middle"], "accept": accept}}
     judged = Config.model_validate({**CONFIG.model_dump(), "routes": routes})
     found = Router(judged, Deployments(judged)).decide(ask("judged", residency=residency), tenant, {}).decision or {}
-    assert found.get("judge") == ("large" if why is None else None)
+    assert found.get("judges", []) == (["large"] if why is None else [])
     assert found["excluded"].get("large", "").startswith("" if why is None else f"as a judge: {why}")
 
 
