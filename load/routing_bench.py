@@ -1,11 +1,12 @@
 """How much routing saves, on recorded answers of real models.
 
     python -m load.routing_bench [--data FOLDER] [--pairs "task:cheap:strong ..."] [--target 0.99] [--seed 0]
-                                 [--engine 300] [--write]
+                                 [--engine 100] [--write]
 
-Every learned figure is of questions the policy was not calibrated on (`load.routing_measure`). A sample of the pairs
-that need nothing learnt runs through a real Penstock too (`load.routing_engine`). Prints tables and writes them as
-JSON; `--write` draws the curves into docs/ too. Ends with 1 where the engine decided or paid otherwise than computed.
+Every learned figure is of questions the policy was not calibrated on (`load.routing_measure`). A sample of them, and of
+the pairs that need nothing learnt, runs through a real Penstock too (`load.routing_engine`). Prints tables and writes
+them as JSON; `--write` draws the curves into docs/ too. Ends with 1 where the engine decided or paid otherwise than
+computed.
 """
 
 import argparse
@@ -15,11 +16,13 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from load import recorded, report, routing_engine, routing_pairs, routing_report
+from load import recorded, report, routing_pairs, routing_report
 from load.engine import BenchFailed
 from load.recorded import NoData, Task
+from load.routing_engine import Replay, replay
 from load.routing_measure import Measured, agreement, learned, other_domain, signal
 from load.routing_pairs import Pair
+from load.routing_routes import routes_of
 from penstock.routing.calibration import FEWEST, Goal
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,7 +81,7 @@ def main() -> int:
         return 2
     found = run(calls, options.processes)
     routing_report.show(found, goal)
-    replays = _replayed(tasks, calls, options)
+    replays = _replayed(tasks, calls, found, options)
     routing_report.show_replays(replays)
     rows = [*map(routing_report.row, found), *map(routing_report.replay_row, replays)]
     print("wrote", report.write("routing", rows))
@@ -89,13 +92,16 @@ def main() -> int:
 
 
 def _replayed(
-    tasks: dict[str, Task], calls: list[tuple[Any, ...]], options: argparse.Namespace
-) -> list[routing_engine.Replay]:
+    tasks: dict[str, Task], calls: list[tuple[Any, ...]], found: list[Measured], options: argparse.Namespace
+) -> list[Replay]:
     """The pairs that were measured, through the engine."""
-    pairs = list(dict.fromkeys(call[2] for call in calls if call[0] in {agreement, signal}))
-    routes = routing_engine.routes_of(tasks, pairs, options.engine, options.seed) if options.engine else []
+    if not options.engine:
+        return []
+    plain = dict.fromkeys(call[2] for call in calls if call[0] in {agreement, signal})
+    learnt = [one.held_out for one in found if one.held_out is not None]
+    routes = routes_of(tasks, plain, learnt, options.engine, options.seed)
     try:
-        return routing_engine.replay(routes) if routes else []
+        return replay(routes) if routes else []
     except BenchFailed as error:
         raise SystemExit(f"the engine's part of the bench failed: {error}") from error
 
@@ -115,7 +121,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--target", type=float, default=0.99, help="share of the strong model's quality to keep")
     parser.add_argument("--margin", type=float, default=Goal().margin, help="aimed at above the target in validation")
     parser.add_argument("--seed", type=int, default=0, help="parts the questions otherwise")
-    parser.add_argument("--engine", type=int, default=300, help="questions a pair run through Penstock; 0 for none")
+    parser.add_argument("--engine", type=int, default=100, help="questions a policy run through Penstock; 0 for none")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--write", action="store_true", help="draw the curves into docs/routing/")
     return parser.parse_args()
