@@ -1,7 +1,7 @@
 """How much routing saves, on recorded answers of real models.
 
-    python -m load.routing_bench [--data FOLDER] [--pairs "task:cheap:strong ..."] [--target 0.99] [--seed 0]
-                                 [--engine 100] [--write]
+    python -m load.routing_bench [--data FOLDER] [--pairs "task:cheap:strong ..."] [--learnt 1] [--target 0.99]
+                                 [--seed 0] [--engine 100] [--write]
 
 Every learned figure is of questions the policy was not calibrated on (`load.routing_measure`). A sample of them, and of
 the pairs that need nothing learnt, runs through a real Penstock too (`load.routing_engine`). Prints tables and writes
@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from threadpoolctl import threadpool_limits
 
 from load import recorded, report, routing_pairs, routing_report
 from load.engine import BenchFailed
@@ -30,11 +32,14 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 
 
-def plan(tasks: dict[str, Task], pairs: list[Pair] | None, goal: Goal) -> Iterator[tuple[Any, ...]]:
-    """What is measured, as calls: (function, arguments)."""
+def plan(tasks: dict[str, Task], pairs: list[Pair] | None, most: int, goal: Goal) -> Iterator[tuple[Any, ...]]:
+    """What is measured, as calls: (function, arguments). Without `pairs` those of each task that are sensible.
+
+    Of these, policies are learnt for the `most` that are most worth it.
+    """
     plain: list[tuple[Task, Pair]] = []
     for task in tasks.values():
-        mine = [pair for pair in pairs if pair.task == task.name] if pairs is not None else _default(task)
+        mine = [pair for pair in pairs if pair.task == task.name] if pairs is not None else _default(task, most)
         for pair in mine:
             if len(pair.cheap) == 2:
                 yield agreement, task, pair, goal
@@ -57,7 +62,8 @@ def plan(tasks: dict[str, Task], pairs: list[Pair] | None, goal: Goal) -> Iterat
 def run(calls: list[tuple[Any, ...]], processes: int) -> list[Measured]:
     """Make the calls, some at a time, and tell of each as it ends."""
     found = []
-    with ProcessPoolExecutor(processes) as pool:
+    # threads of the linear algebra that wait for each other cost more than they save on vectors of this size
+    with ProcessPoolExecutor(processes, initializer=threadpool_limits, initargs=(1,)) as pool:
         waiting = [pool.submit(*call) for call in calls]
         for number, answer in enumerate(waiting, 1):
             found.append(answer.result())
@@ -75,7 +81,7 @@ def main() -> int:
     except NoData as error:
         print(error, file=sys.stderr)
         return 2
-    calls = list(plan(tasks, pairs, goal))
+    calls = list(plan(tasks, pairs, options.learnt, goal))
     if not calls:
         print(f"{options.data}: no pair of models to measure", file=sys.stderr)
         return 2
@@ -106,8 +112,8 @@ def _replayed(
         raise SystemExit(f"the engine's part of the bench failed: {error}") from error
 
 
-def _default(task: Task) -> list[Pair]:
-    return [*routing_pairs.sensible(task), *routing_pairs.agreeing(task)]
+def _default(task: Task, most: int) -> list[Pair]:
+    return [*routing_pairs.sensible(task, most), *routing_pairs.agreeing(task)]
 
 
 def _seeing(goal: Goal) -> Goal:
@@ -118,6 +124,12 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--data", type=Path, default=DATA, help="folder of recorded answers")
     parser.add_argument("--pairs", default="", help="task:cheap:strong, or task:first+second:strong; several by spaces")
+    parser.add_argument(
+        "--learnt",
+        type=int,
+        default=1,
+        help="pairs of a task that policies are learnt for, unless --pairs names them",
+    )
     parser.add_argument("--target", type=float, default=0.99, help="share of the strong model's quality to keep")
     parser.add_argument("--margin", type=float, default=Goal().margin, help="aimed at above the target in validation")
     parser.add_argument("--seed", type=int, default=0, help="parts the questions otherwise")
