@@ -17,6 +17,7 @@ import orjson
 from load import simulated
 from load.engine import BenchFailed, Penstock, throwaway_folder
 from load.recorded import Model, Task
+from load.routing_measure import usable
 from load.routing_routes import Route
 from penstock.routing.learnt import LearntPolicy
 from penstock.routing.router import UNLEARNT
@@ -174,8 +175,11 @@ def _difference(route: Route, question: int, job: dict[str, Any], asked: tuple[s
     if not math.isclose(job["cost"], paid, rel_tol=_SAME, abs_tol=1e-12):
         return f"paid {job['cost']}, computed {paid}"
     # the same models may be asked for want of what was learnt
-    if route.decides == "content" and UNLEARNT in job["routing"]["reason"]:
-        return "decided without what was learnt"
-    if route.decides == "verifier" and asked[0] != route.pair.strong and job["routing"]["artefact"] is None:
-        return "judged without what was learnt"
-    return None
+    return "decided without what was learnt" if _unlearnt(route, question, job["routing"], asked[0]) else None
+
+
+def _unlearnt(route: Route, question: int, routing: dict[str, Any], first: str) -> bool:
+    if route.decides == "content":
+        return UNLEARNT in routing["reason"]
+    judged = first != route.pair.strong and usable(route.task.models[first].said(question))
+    return route.decides == "verifier" and judged and routing["artefact"] is None

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from load import recorded, routing_bench, routing_engine, routing_pairs
-from load.recorded import NoData
+from load.recorded import NoData, Task
 from load.routing_measure import HeldOut, agreement, learned
 from load.routing_pairs import Pair
 from load.routing_report import replay_row, row, show_replays
@@ -20,6 +20,7 @@ from penstock.routing.router import UNLEARNT
 from simulator.recordings import Recordings
 
 LEARNT = Pair("zeroeval", ("small",), "big")
+DECLINED = "I am sorry, but I cannot help."
 
 
 def _write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
@@ -59,9 +60,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", params=[False, True], ids=["content", "verifier"])
 def held_out(request: pytest.FixtureRequest, folder: Path) -> HeldOut:
     """A policy learnt on three parts of the questions, and what it decides of the fourth."""
-    found = learned(recorded.load(folder)["zeroeval"], LEARNT, Goal(request.param, target=0.95, resamples=20)).held_out
+    found = learned(_declining(folder), LEARNT, Goal(request.param, target=0.95, resamples=20)).held_out
     assert found is not None
     return found
+
+
+def _declining(folder: Path) -> Task:
+    """The questions, of which the small model declines some that it would be trusted with."""
+    task = recorded.load(folder)["zeroeval"]
+    for question in range(0, 240, 6):
+        task.models["small"].text[question] = DECLINED
+    return task
 
 
 def test_agreement_pays_for_both_and_asks_the_strong_one_where_they_differ(folder: Path) -> None:
@@ -88,24 +97,22 @@ def test_a_learned_policy_finds_the_hard_word(folder: Path) -> None:
 def test_a_learnt_policy_is_replayed_on_questions_that_it_was_not_calibrated_on(
     folder: Path, held_out: HeldOut
 ) -> None:
-    task = recorded.load(folder)["zeroeval"]
+    task = _declining(folder)
     assert len(held_out.asked) == 60, "one part of four"
     (route,) = routes_of({"zeroeval": task}, [], [held_out], 30, 0)
     assert len(route.asked) == 30
     assert set(route.asked.items()) <= set(held_out.asked.items())
+    verifies = held_out.kind == "verifier"
     exchanges = route.task.exchanges("small", held_out.rule)
+    declined = [exchanges[question].answer == DECLINED for question in route.asked]
     for question, asked in route.asked.items():
-        escalated = held_out.artefact.decide(exchanges[question]).escalate
-        assert asked == ((("small", "big") if held_out.kind == "verifier" else ("big",)) if escalated else ("small",))
+        # a verifier is not even asked about an answer that declines
+        escalated = held_out.artefact.decide(exchanges[question]).escalate or (
+            verifies and task.models["small"].text[question] == DECLINED
+        )
+        assert asked == ((("small", "big") if verifies else ("big",)) if escalated else ("small",))
     assert len(set(route.asked.values())) == 2, "both happen"
-
-
-def test_an_answer_that_declines_is_never_kept(folder: Path) -> None:
-    task = recorded.load(folder)["zeroeval"]
-    task.models["small"].text = ["I am sorry, but I cannot help." for _ in task.ids]
-    held_out = learned(task, LEARNT, Goal(sees_answer=True, target=0.95, resamples=20)).held_out
-    assert held_out is not None
-    assert all(asked[-1] == "big" for asked in held_out.asked.values())
+    assert any(declined)
 
 
 def test_a_prompt_that_stands_twice_is_not_replayed(folder: Path) -> None:
@@ -176,6 +183,9 @@ def test_the_same_models_for_want_of_what_was_learnt_are_a_difference(folder: Pa
     same[f"route0-{first}"] = _job(route, first, models, artefact=None)
     (difference,) = _compared(route, same).differences
     assert "without what was learnt" in difference
+    if held_out.kind == "verifier":
+        route.task.models["small"].text[first] = DECLINED
+        assert _compared(route, same).differences == [], "no verifier looks at an answer that declines"
 
 
 @pytest.mark.parametrize(
