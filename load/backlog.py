@@ -8,9 +8,7 @@ some minutes, prints what it found and writes `results/<date>-backlog-<name>-<co
 
 import argparse
 import asyncio
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +23,7 @@ import orjson
 from load import report
 from load.bench import provider
 from load.claims import Claims, dispatch_for
-from load.engine import ADMIN_KEY, ENDED, MODEL, BenchFailed, Penstock, bench_config, input_file
+from load.engine import ADMIN_KEY, ENDED, MODEL, BenchFailed, Penstock, bench_config, input_file, throwaway_folder
 from load.memory import MB, MemoryWatch
 from penstock.ids import parse_id
 
@@ -212,16 +210,13 @@ def main() -> int:
     parser.add_argument("--count", type=int, help="lines, batches or tenants (default: as the scenario's name says)")
     options = parser.parse_args()
     run, count = _SCENARIOS[options.scenario]
-    folder = Path(tempfile.mkdtemp(prefix="penstock-backlog-"))
-    folder.chmod(0o755)  # embedded servers started by root run as another user, who must pass through
     facts = report.machine()
     try:
-        found = run(folder, options.count or count)
+        with throwaway_folder("backlog") as folder:
+            found = run(folder, options.count or count)
     except BenchFailed as failed:
         print(f"backlog: {failed}", file=sys.stderr)
         return 1
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     now = datetime.now(UTC)
     result = {"date": now.isoformat(timespec="seconds"), "machine": facts, **found}
     text = orjson.dumps(result, option=orjson.OPT_INDENT_2).decode()

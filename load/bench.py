@@ -7,10 +7,8 @@ small batch to warm up and then the measured one, stops everything, and measures
 """
 
 import argparse
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -22,7 +20,7 @@ from typing import Any
 import orjson
 
 from load import report
-from load.engine import ROOT, BenchFailed, Penstock, Run, bench_config, input_file
+from load.engine import ROOT, BenchFailed, Penstock, Run, bench_config, input_file, throwaway_folder
 
 _WARM_UP_JOBS = 400
 _IDLE_SECONDS = 3.0
@@ -178,18 +176,12 @@ def _options() -> argparse.Namespace:
 def main() -> int:
     """Run the bench; 1 if there is no figure."""
     options = _options()
-    folder = Path(tempfile.mkdtemp(prefix="penstock-bench-"))
-    folder.chmod(0o755)  # embedded servers started by root run as another user, who must pass through
     try:
-        result = measure(options, folder)
+        with throwaway_folder("bench", keep=options.keep) as folder:
+            result = measure(options, folder)
     except (BenchFailed, subprocess.TimeoutExpired) as failed:
         print(f"bench: {failed}", file=sys.stderr)
         return 1
-    finally:
-        if options.keep:
-            _say(f"kept {folder}")
-        else:
-            shutil.rmtree(folder)
     report.print_result(result)
     print(f"written to {report.save(result).relative_to(ROOT)}")
     if options.write:

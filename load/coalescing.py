@@ -9,10 +9,8 @@ the worker that died, so its answer reached nobody. Anything else is a fault, an
 import argparse
 import os
 import random
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
@@ -28,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from load import report
-from load.engine import MODEL, BenchFailed, Penstock, bench_config
+from load.engine import MODEL, BenchFailed, Penstock, bench_config, throwaway_folder
 from load.simulated import started
 
 #: An answer that its worker had for less than this may not have been kept yet, where other work keeps it from its
@@ -228,18 +226,12 @@ def main() -> int:
     parser.add_argument("--latency-ms", type=float, default=150.0, help="median of the provider's")
     parser.add_argument("--keep", action="store_true", help="keep the data folder with its logs")
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="penstock-coalescing-"))
-    folder.chmod(0o755)  # embedded servers started by root run as another user, who must pass through
     try:
-        result = measure(options, folder)
+        with throwaway_folder("coalescing", keep=options.keep) as folder:
+            result = measure(options, folder)
     except BenchFailed as failed:
         print(f"coalescing: {failed}", file=sys.stderr)
         return 1
-    finally:
-        if options.keep:
-            print(f"kept {folder}", file=sys.stderr)
-        else:
-            shutil.rmtree(folder)
     table = Table(title=f"{options.lines} lines, {options.distinct} distinct, {options.workers} workers")
     for name in ("what", "number"):
         table.add_column(name)

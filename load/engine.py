@@ -1,12 +1,15 @@
 """A throw-away Penstock and a client of its batches, both from outside: commands and HTTP, as a user has them."""
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +20,7 @@ import orjson
 import psutil
 
 from load import cpu
+from penstock.routing.learnt import LearntPolicy
 from penstock.settings import child_environment
 
 ADMIN_KEY = "sk-penstock-bench-0123456789"
@@ -60,6 +64,20 @@ class Rows:
     failed: int
     input_tokens: int
     usage: int
+
+
+@contextmanager
+def throwaway_folder(bench: str, *, keep: bool = False) -> Iterator[Path]:
+    """A folder for the time of one bench, named for it; with `keep` it stays, with its logs, and is told of."""
+    folder = Path(tempfile.mkdtemp(prefix=f"penstock-{bench}-"))
+    folder.chmod(0o755)  # embedded servers started by root run as another user, who must pass through
+    try:
+        yield folder
+    finally:
+        if keep:
+            print(f"kept {folder}", file=sys.stderr)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Penstock:
@@ -203,6 +221,15 @@ class Penstock:
     def job(self, job_id: str) -> dict[str, Any]:
         """What is told of a job."""
         return self._get(f"/v1/jobs/{job_id}")
+
+    def route(self, name: str) -> dict[str, Any]:
+        """What is told of a route, its `artefact` in use among it."""
+        return self._get(f"/admin/routes/{name}")
+
+    def learn(self, route: str, policy: LearntPolicy) -> None:
+        """Store and activate a learnt policy as `penstock calibrate --force` does."""
+        body = {"document": policy.to_json(), "note": "made by a bench", "activate": True}
+        self._post(f"/admin/routes/{route}/artefacts", json=body)
 
     def _answers(self, file_id: str, jobs: int) -> dict[str, str]:
         content = self._http.get(f"/v1/files/{file_id}/content").raise_for_status().content

@@ -8,12 +8,9 @@ times a second; errors are in seconds, positive where the end was foretold too l
 """
 
 import argparse
-import shutil
 import sys
-import tempfile
 import time
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from load import report
-from load.engine import ENDED, ROOT, BenchFailed, Penstock
+from load.engine import ENDED, ROOT, BenchFailed, Penstock, throwaway_folder
 from load.quota import rows
 from load.simulated import provider
 
@@ -79,22 +76,17 @@ def run(case: Case, scale: float) -> list[Watched]:
     Raises:
         BenchFailed: a batch did not complete.
     """
-    folder = Path(tempfile.mkdtemp(prefix="penstock-forecast-"))
-    folder.chmod(0o755)
     options = (*case.options, "--latency-ms", "400", "--latency-distribution", "lognormal")
-    try:
-        with provider(*options) as url:
-            sim = {"wire_format": "openai", "base_url": f"{url}/v1", "limits": case.limits}
-            config = {
-                "providers": {"sim": sim},
-                "models": {"limited": {"provider": "sim"}},
-                "tenants": {"heavy": {"weight": 3}},
-                "keys": [{"key": key, "tenant": tenant} for tenant, key in _KEYS.items()],
-            }
-            with Penstock(folder, config, workers=2) as penstock, httpx.Client(base_url=penstock.url) as http:
-                return _watch(http, [_create(http, *batch, scale) for batch in case.batches])
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with throwaway_folder("forecast") as folder, provider(*options) as url:
+        sim = {"wire_format": "openai", "base_url": f"{url}/v1", "limits": case.limits}
+        config = {
+            "providers": {"sim": sim},
+            "models": {"limited": {"provider": "sim"}},
+            "tenants": {"heavy": {"weight": 3}},
+            "keys": [{"key": key, "tenant": tenant} for tenant, key in _KEYS.items()],
+        }
+        with Penstock(folder, config, workers=2) as penstock, httpx.Client(base_url=penstock.url) as http:
+            return _watch(http, [_create(http, *batch, scale) for batch in case.batches])
 
 
 def _headers(tenant: str) -> dict[str, str]:

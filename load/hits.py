@@ -7,10 +7,8 @@ again find it. Then a client waits for single calls, cached and not, one after t
 """
 
 import argparse
-import shutil
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from rich.table import Table
 
 from load import report, simulated
 from load.bench import provider
-from load.engine import ADMIN_KEY, BenchFailed, Penstock, Run, bench_config, input_file
+from load.engine import ADMIN_KEY, BenchFailed, Penstock, Run, bench_config, input_file, throwaway_folder
 
 _WARM_UP_JOBS = 400
 _LIMIT_SECONDS = 600.0
@@ -97,15 +95,12 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=300, help="single calls of each kind")
     parser.add_argument("--latency-ms", type=float, default=100.0, help="of the provider")
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="penstock-hits-"))
-    folder.chmod(0o755)  # embedded servers started by root run as another user, who must pass through
     try:
-        result = measure(options, folder)
+        with throwaway_folder("hits") as folder:
+            result = measure(options, folder)
     except BenchFailed as failed:
         print(f"hits: {failed}", file=sys.stderr)
         return 1
-    finally:
-        shutil.rmtree(folder)
     batches = Table(title=f"{options.jobs} lines, {options.workers} bulk workers")
     for name in ("batch of", "jobs/s", "CPU-ms per job", "by group"):
         batches.add_column(name)

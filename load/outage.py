@@ -9,13 +9,10 @@ fall back to. What may be asked of a dead provider is what the breaker's default
 """
 
 import argparse
-import shutil
 import sys
-import tempfile
 import threading
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -23,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from load import report
-from load.engine import ROOT, BenchFailed, Penstock
+from load.engine import ROOT, BenchFailed, Penstock, throwaway_folder
 from load.simulated import faults, provider, stats
 
 _LATENCY_MS = 300.0
@@ -103,33 +100,28 @@ def run(kind: str, *, fallback: bool, workers: int, seconds: float) -> Result:
     capacity = _CONCURRENCY / (_LATENCY_MS / 1000)
     # enough for the time before, a minute at the spare model where there is one, and the time after
     count = int(capacity * (_BEFORE_SECONDS + 10 + (seconds + _RESET_SECONDS if fallback else 0)))
-    folder = Path(tempfile.mkdtemp(prefix="penstock-outage-"))
-    folder.chmod(0o755)
     # calls of one length would come in waves: whether a wave is under way at the death would be chance
     latency = ["--latency-ms", str(_LATENCY_MS), "--latency-distribution", "lognormal"]
     seen, ended = Outage(), threading.Event()
-    try:
-        with provider(*latency) as url, provider(*latency) as spare:
-            limits = {"concurrency": _CONCURRENCY}
-            config: dict[str, Any] = {
-                "providers": {
-                    "a": {"wire_format": "openai", "base_url": f"{url}/v1", "api_key": "sk-outage-a", "limits": limits},
-                    "b": {"wire_format": "openai", "base_url": f"{spare}/v1", "api_key": "sk-outage-b"},
-                },
-                "models": {"first": {"provider": "a"}, _OTHER: {"provider": "b", "limits": limits}},
-                "routes": {_MODEL: {"strategy": "fallback", "steps": ["first", _OTHER] if fallback else ["first"]}},
-            }
-            with Penstock(folder, config, workers=workers) as penstock:
-                breaking = threading.Thread(target=break_it, args=(url, kind, seconds, seen, ended))
-                breaking.start()
-                try:
-                    made = penstock.run_rows(rows(count), count, seconds * 6 + 300)
-                finally:
-                    ended.set()
-                    breaking.join()
-                answered = stats(spare)["by_status"].get("200", 0)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with throwaway_folder("outage") as folder, provider(*latency) as url, provider(*latency) as spare:
+        limits = {"concurrency": _CONCURRENCY}
+        config: dict[str, Any] = {
+            "providers": {
+                "a": {"wire_format": "openai", "base_url": f"{url}/v1", "api_key": "sk-outage-a", "limits": limits},
+                "b": {"wire_format": "openai", "base_url": f"{spare}/v1", "api_key": "sk-outage-b"},
+            },
+            "models": {"first": {"provider": "a"}, _OTHER: {"provider": "b", "limits": limits}},
+            "routes": {_MODEL: {"strategy": "fallback", "steps": ["first", _OTHER] if fallback else ["first"]}},
+        }
+        with Penstock(folder, config, workers=workers) as penstock:
+            breaking = threading.Thread(target=break_it, args=(url, kind, seconds, seen, ended))
+            breaking.start()
+            try:
+                made = penstock.run_rows(rows(count), count, seconds * 6 + 300)
+            finally:
+                ended.set()
+                breaking.join()
+            answered = stats(spare)["by_status"].get("200", 0)
     return Result(kind, fallback, workers, seconds, count, made.seconds, made.failed, answered, seen)
 
 

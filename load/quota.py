@@ -10,14 +10,11 @@ bucket allows: what the provider charged, less what its bucket held at the start
 import argparse
 import asyncio
 import random
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -26,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from load import report
-from load.engine import ROOT, BenchFailed, Penstock
+from load.engine import ROOT, BenchFailed, Penstock, throwaway_folder
 from load.simulated import provider, stats
 
 #: words of a prompt and of an answer, in the mean: some 250 tokens a call
@@ -152,25 +149,22 @@ def run(case: Case, workers: int, per_minute: int, seconds: float, seed: int) ->
     per_call = _PROMPT_WORDS + 8 + (_ANSWER_WORDS * _SPREAD[1] if case.charge == "estimate" else _ANSWER_WORDS)
     quota = per_minute * (case.burst_seconds + share * seconds) / 60
     count = int(quota / per_call)
-    folder = Path(tempfile.mkdtemp(prefix="penstock-quota-"))
-    folder.chmod(0o755)
-    try:
-        with provider(*options_of(case, per_minute)) as url, others(url, per_minute * case.others):
-            limits: dict[str, Any] = {"tokens_per_minute": per_minute}
-            if case.stated:
-                limits["burst_seconds"] = case.burst_seconds
-            config = {
-                "providers": {
-                    "sim": {"wire_format": "openai", "base_url": f"{url}/v1", "api_key": _KEY, "limits": limits}
-                },
-                "models": {_MODEL: {"provider": "sim"}},
-            }
-            with Penstock(folder, config, workers=workers) as penstock:
-                before = stats(url)
-                made = penstock.run_rows(rows(count, seed), count, seconds * 6)
-                after = stats(url)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        throwaway_folder("quota") as folder,
+        provider(*options_of(case, per_minute)) as url,
+        others(url, per_minute * case.others),
+    ):
+        limits: dict[str, Any] = {"tokens_per_minute": per_minute}
+        if case.stated:
+            limits["burst_seconds"] = case.burst_seconds
+        config = {
+            "providers": {"sim": {"wire_format": "openai", "base_url": f"{url}/v1", "api_key": _KEY, "limits": limits}},
+            "models": {_MODEL: {"provider": "sim"}},
+        }
+        with Penstock(folder, config, workers=workers) as penstock:
+            before = stats(url)
+            made = penstock.run_rows(rows(count, seed), count, seconds * 6)
+            after = stats(url)
     mine = after["by_user"].get("others", 0) - before["by_user"].get("others", 0)
     charged = made.usage if case.charge == "actual" else made.input_tokens + count * int(_ANSWER_WORDS * _SPREAD[1])
     held = per_minute * case.burst_seconds / 60

@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 
 from penstock.routing.curve import Floats
+from penstock.routing.exchanges import answered
 from penstock.routing.features import Exchange
 
 #: what the publishers estimate a token at; the answer files record no tokens
@@ -24,6 +25,8 @@ WEAK, STRONG = "weak", "strong"
 WEAK_PRICE, STRONG_PRICE = 0.24, 24.7
 #: the signal that a vendor gives with an answer: the geometric mean of its tokens' probabilities
 PROBABILITY = "token probability"
+#: no probability is 0 on the wire
+_LEAST = 1e-9
 
 
 class NoData(Exception):
@@ -60,6 +63,11 @@ class Model:
         return any(text is not None for text in self.text)
 
     @property
+    def has_answers(self) -> bool:
+        """Whether anything of its answers was recorded."""
+        return self.has_text or any(verdict is not None for verdict in self.verdict)
+
+    @property
     def priced(self) -> bool:
         """Whether it is known what its answers cost."""
         return self.price is not None
@@ -67,6 +75,11 @@ class Model:
     def said(self, question: int) -> str:
         """What is known of its answer: the text, or where none was recorded the canonical answer."""
         return self.text[question] or self.verdict[question] or ""
+
+    def probability(self, question: int) -> float | None:
+        """The geometric mean of its tokens' probabilities as a vendor would tell it, None where it was not recorded."""
+        found = self.signals[question].get(PROBABILITY)
+        return None if found is None else max(found, _LEAST)
 
     def mean(self, what: str) -> float:
         """Of `right` or `cost`, over the questions it was asked."""
@@ -88,13 +101,15 @@ class Task:
     kinds: list[str] = field(default_factory=list)
     models: dict[str, Model] = field(default_factory=dict)
 
-    def exchanges(self, cheap: str | None) -> list[Exchange]:
-        """The prompts, with one model's answers if it is named."""
+    def exchanges(self, cheap: str | None, rule: str | None = None) -> list[Exchange]:
+        """The prompts, with one model's answers if it is named, as a route that compares by `rule` sees them."""
         if cheap is None:
             return [Exchange(prompt) for prompt in self.prompts]
         model = self.models[cheap]
-        rows = zip(self.prompts, model.text, model.verdict, model.signals, strict=True)
-        return [Exchange(prompt, text or "", verdict, signals) for prompt, text, verdict, signals in rows]
+        return [
+            answered(prompt, model.said(number), model.probability(number), rule)
+            for number, prompt in enumerate(self.prompts)
+        ]
 
     def asked(self, names: Sequence[str]) -> "Task":
         """The questions that all of these models were asked."""

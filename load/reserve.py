@@ -12,12 +12,10 @@ import asyncio
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import psutil
 import uvloop
@@ -25,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from load import report
-from load.engine import ROOT
+from load.engine import ROOT, throwaway_folder
 from penstock.configuration import Config
 from penstock.embedded.folders import DataFolder
 from penstock.embedded.valkey import Valkey
@@ -71,7 +69,7 @@ class Result:
 @contextmanager
 def valkey() -> Iterator[tuple[str, psutil.Process]]:
     """A server of our own, as `penstock up` starts it; gives its address and its process."""
-    with tempfile.TemporaryDirectory(prefix="penstock-reserve-") as folder, closing(DataFolder(Path(folder))) as data:
+    with throwaway_folder("reserve") as folder, closing(DataFolder(folder)) as data:
         server = Valkey(data)
         process = subprocess.Popen(server.child().command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:

@@ -1,10 +1,12 @@
 """How good a routing policy is on questions it has not seen, from recorded answers.
 
 Learned policies are cross-fitted: the questions are parted, and each part is judged by an artefact calibrated on the
-others alone (which splits those once more to choose its settings and threshold). Serving's own code decides.
+others alone (which splits those once more to choose its settings and threshold). Serving's own code decides, on what
+it would see of a recorded answer; one part's artefact and decisions are kept for `load.routing_engine` to run.
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,12 +20,34 @@ from penstock.routing.calibration import Goal, calibrate, calibrate_part, corpus
 from penstock.routing.confidence import willing
 from penstock.routing.curve import Curve, Floats, Outcomes, apgr, area_under_roc, curve, resamples
 from penstock.routing.equivalence import RULES, equivalent
+from penstock.routing.exchanges import signals_of
+from penstock.routing.features import Exchange
+from penstock.routing.learnt import Kind
+from penstock.routing.training import Corpus
 
 PARTS = 4
 _RESAMPLES = 300
-#: how the answers of a kind of question are compared
-KINDS = {"gsm": "numeric", "gsm8k": "numeric", "math-l5": "numeric", "crux": "literal", "mmlu": "choice",
-         "mmlupro": "choice"}  # fmt: skip
+#: how the answers of a kind of question are compared; by their words where nothing else is said
+KINDS = {"gsm": "numeric", "gsm8k": "numeric", "math-l5": "numeric", "crux": "literal", "boolq": "literal",
+         "mmlu": "choice", "mmlupro": "choice", "sciq": "choice", "sat_en": "choice", "lsat_ar": "choice"}  # fmt: skip
+#: of several kinds: what an answer marks as its result, to the letter
+_MIXED = "literal"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """A learnt policy and what it decides of questions that it was not calibrated on.
+
+    `asked` has the models that each of these is put to, in order, by its place in the task as the pair was asked it;
+    `rule` and `signals` are as in a `LearntPolicy`.
+    """
+
+    pair: Pair
+    kind: Kind
+    artefact: Artefact
+    rule: str
+    signals: tuple[str, ...]
+    asked: dict[int, tuple[str, ...]]
 
 
 @dataclass(slots=True)
@@ -35,7 +59,7 @@ class Measured:
     questions: int
     figures: dict[str, Any]
     curve: Curve | None = None
-    notes: list[str] = field(default_factory=list)
+    held_out: HeldOut | None = None
 
 
 def outcomes_of(task: Task, pair: Pair, *, paid_first: bool) -> Outcomes:
@@ -49,46 +73,86 @@ def outcomes_of(task: Task, pair: Pair, *, paid_first: bool) -> Outcomes:
     )
 
 
+def rule_of(kinds: Iterable[str]) -> str:
+    """The rule by which a route for questions of these kinds compares answers."""
+    rules = {KINDS.get(kind, "text") for kind in kinds}
+    return rules.pop() if len(rules) == 1 else _MIXED
+
+
+@dataclass(slots=True)
+class _Judged:
+    """What artefacts say of every question of which they have learnt nothing, question by question."""
+
+    part: NDArray[np.intp]
+    rank: Floats
+    wrong: Floats
+    escalated: NDArray[np.bool_]
+    unasked: NDArray[np.bool_]
+    artefacts: list[Artefact] = field(default_factory=list)
+    seconds: float = 0.0
+    strange: int = 0
+
+
 def learned(task: Task, pair: Pair, goal: Goal) -> Measured:
     """A learned policy: on the prompt alone, or on the cheap answer too when the goal says so."""
     task = task.asked((*pair.cheap, pair.strong))
     outcomes = outcomes_of(task, pair, paid_first=goal.sees_answer)
-    exchanges = task.exchanges(pair.cheap[0] if goal.sees_answer else None)
-    corpus = corpus_of(exchanges, goal.sees_answer)
-    answered = not goal.sees_answer and task.models[pair.cheap[0]].has_text
-    teacher = corpus_of(task.exchanges(pair.cheap[0]), sees_answer=True) if answered else None
-    size = len(exchanges)
-    part = np.random.default_rng(1000 + goal.seed).permutation(size) % PARTS
-    rank, wrong = np.zeros(size), np.zeros(size)
-    escalated = np.zeros(size, dtype=np.bool_)
-    unasked = np.zeros(size, dtype=np.bool_)
-    artefacts: list[Artefact] = []
-    spent = strange = 0.0
-    for number in range(PARTS):
-        learn, judge = np.flatnonzero(part != number), np.flatnonzero(part == number)
-        artefact = calibrate_part(corpus, learn, outcomes.take(learn), goal, teacher)
-        begun = time.process_time()
-        verdicts = [artefact.decide(exchanges[n]) for n in judge.tolist()]
-        spent += time.process_time() - begun
-        # Artefacts differ in scale: what is comparable between them is the place in a part's own order.
-        rank[judge] = np.argsort(np.argsort([verdict.need for verdict in verdicts], kind="stable")) / len(judge)
-        wrong[judge] = [verdict.prediction.cheap_wrong for verdict in verdicts]
-        escalated[judge] = [verdict.escalate for verdict in verdicts]
-        strange += sum(verdict.strange is not None for verdict in verdicts)
-        # Whoever always asks the strong model has no reason to look at the cheap answer first.
-        unasked[judge] = artefact.threshold is None and artefact.always == "strong"
-        artefacts.append(artefact)
-    figures = _figures(rank, escalated, outcomes, goal, unasked) | {
-        "auc_cheap_right": area_under_roc(wrong, outcomes.cheap < 0.5),
-        "score_ms": 1000 * spent / size,
-        "unlike_calibration": strange / size,
+    model, rule = task.models[pair.cheap[0]], rule_of(task.kinds)
+    exchanges = task.exchanges(pair.cheap[0] if goal.sees_answer else None, rule)
+    answered = not goal.sees_answer and model.has_text
+    teacher = corpus_of(task.exchanges(pair.cheap[0], rule), sees_answer=True) if answered else None
+    judged = _cross_fitted(exchanges, outcomes, goal, teacher)
+    if goal.sees_answer:
+        judged.escalated |= [not usable(model.said(question)) for question in range(len(exchanges))]
+    artefacts = judged.artefacts
+    figures = _figures(judged.rank, judged.escalated, outcomes, goal, judged.unasked) | {
+        "auc_cheap_right": area_under_roc(judged.wrong, outcomes.cheap < 0.5),
+        "score_ms": 1000 * judged.seconds / len(exchanges),
+        "unlike_calibration": judged.strange / len(exchanges),
         "verdicts": [artefact.report["verdict"] for artefact in artefacts],
         "saves_in_parts": sum(artefact.report["saves"] for artefact in artefacts),
         "settings": [artefact.report["settings"] for artefact in artefacts],
         "calibrated": [artefact.report["at_threshold"] for artefact in artefacts],
     }
-    policy = "verifier" if goal.sees_answer else "content"
-    return Measured(str(pair), policy, size, figures, curve(rank, outcomes))
+    signals = signals_of(exchanges) if goal.sees_answer else ()
+    held_out = _held_out(pair, judged, rule, signals, "verifier" if goal.sees_answer else "content")
+    return Measured(str(pair), held_out.kind, len(exchanges), figures, curve(judged.rank, outcomes), held_out=held_out)
+
+
+def _cross_fitted(exchanges: list[Exchange], outcomes: Outcomes, goal: Goal, teacher: Corpus | None) -> _Judged:
+    corpus = corpus_of(exchanges, goal.sees_answer)
+    size = len(exchanges)
+    part = np.random.default_rng(1000 + goal.seed).permutation(size) % PARTS
+    no = np.zeros(size, dtype=np.bool_)
+    found = _Judged(part, np.zeros(size), np.zeros(size), no, no.copy())
+    for number in range(PARTS):
+        learn, judge = np.flatnonzero(part != number), np.flatnonzero(part == number)
+        artefact = calibrate_part(corpus, learn, outcomes.take(learn), goal, teacher)
+        begun = time.process_time()
+        verdicts = [artefact.decide(exchanges[n]) for n in judge.tolist()]
+        found.seconds += time.process_time() - begun
+        # Artefacts differ in scale: what is comparable between them is the place in a part's own order.
+        found.rank[judge] = np.argsort(np.argsort([verdict.need for verdict in verdicts], kind="stable")) / len(judge)
+        found.wrong[judge] = [verdict.prediction.cheap_wrong for verdict in verdicts]
+        found.escalated[judge] = [verdict.escalate for verdict in verdicts]
+        found.strange += sum(verdict.strange is not None for verdict in verdicts)
+        # Whoever always asks the strong model has no reason to look at the cheap answer first.
+        found.unasked[judge] = artefact.threshold is None and artefact.always == "strong"
+        found.artefacts.append(artefact)
+    return found
+
+
+def _held_out(pair: Pair, judged: _Judged, rule: str, signals: tuple[str, ...], kind: Kind) -> HeldOut:
+    """What the first part's artefact decides of that part."""
+    asked = {}
+    for question in np.flatnonzero(judged.part == 0).tolist():
+        if not judged.escalated[question]:
+            asked[question] = pair.cheap
+        elif kind == "content" or judged.unasked[question]:
+            asked[question] = (pair.strong,)
+        else:
+            asked[question] = (*pair.cheap, pair.strong)
+    return HeldOut(pair, kind, judged.artefacts[0], rule, signals, asked)
 
 
 def signal(task: Task, pair: Pair, name: str, goal: Goal) -> Measured:
@@ -102,9 +166,14 @@ def signal(task: Task, pair: Pair, name: str, goal: Goal) -> Measured:
     return Measured(str(pair), name, len(values), figures, curve(-values, outcomes))
 
 
+def usable(answer: str) -> bool:
+    """Whether an escalating route looks at an answer at all: one that says nothing or declines is never kept."""
+    return bool(answer.strip()) and willing(answer) > 0
+
+
 def trusted(kind: str, first: str, second: str) -> bool:
     """Whether the second cheap answer is kept, as an escalating route with `agreement` keeps it."""
-    return bool(second.strip()) and willing(second) > 0 and equivalent(RULES[KINDS.get(kind, "text")], first, second)
+    return usable(second) and equivalent(RULES[rule_of([kind])], first, second)
 
 
 def agreement(task: Task, pair: Pair, goal: Goal) -> Measured:

@@ -11,8 +11,6 @@ DEARER = 3.0
 BETTER = 0.02
 #: two cheap models asked together cost at most this share of the strong one
 CHEAP_TOGETHER = 0.15
-#: pairs of one task from which a policy is learnt, unless pairs are named
-MOST_LEARNT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +47,15 @@ def named(text: str, tasks: dict[str, Task]) -> list[Pair]:
     return pairs
 
 
-def sensible(task: Task) -> list[Pair]:
-    """One cheap model and a strong one, the cheap one's answers recorded if any were: those most worth learning."""
+def sensible(task: Task, most: int) -> list[Pair]:
+    """One cheap model and a strong one, the cheap one's answers recorded if any were: the `most` worth learning."""
     pairs = [
         Pair(task.name, (cheap,), strong)
         for cheap in _cheap(task)
         for strong in _priced(task)
         if _cost(task, strong) >= DEARER * _cost(task, cheap) and _gain(task, (cheap,), strong) >= BETTER
     ]
-    return sorted(pairs, key=lambda pair: -_gain(task, pair.cheap, pair.strong))[:MOST_LEARNT]
+    return sorted(pairs, key=lambda pair: -_gain(task, pair.cheap, pair.strong))[:most]
 
 
 def agreeing(task: Task) -> list[Pair]:

@@ -40,12 +40,12 @@ def show_replays(replays: list[Replay]) -> None:
     if not replays:
         return
     table = Table(title="The same through `penstock up`, recorded answers replayed over HTTP")
-    for name in ("pair", "accept", "n", "strong calls", "US dollars paid", "computed", "decisions and costs"):
+    for name in ("pair", "decides", "n", "strong calls", "US dollars paid", "computed", "decisions and costs"):
         table.add_column(name, overflow="fold")
     for one in replays:
         equal = "equal" if not one.differences else f"{len(one.differences)} differ"
         paid, computed = f"{one.cost:.6f}", f"{one.cost_computed:.6f}"
-        table.add_row(one.pair, one.accept, str(one.questions), str(one.strong_calls), paid, computed, equal)
+        table.add_row(one.pair, one.decides, str(one.questions), str(one.strong_calls), paid, computed, equal)
     console = Console(width=200)
     console.print(table)
     for one in replays:

@@ -9,13 +9,10 @@ reader's read, all on one machine: worker, Redis and API are in it, and the read
 
 import argparse
 import asyncio
-import shutil
 import statistics
 import sys
-import tempfile
 import time
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -24,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from load import report
-from load.engine import ADMIN_KEY, ROOT, BenchFailed, Penstock
+from load.engine import ADMIN_KEY, ROOT, BenchFailed, Penstock, throwaway_folder
 from load.simulated import started
 
 _MODEL = "timed"
@@ -112,11 +109,9 @@ _PATIENT = aiohttp.ClientTimeout(total=300)
 def main() -> int:
     """Measure, print, write."""
     options = _options()
-    folder = Path(tempfile.mkdtemp(prefix="penstock-subscribers-"))
-    folder.chmod(0o755)
+    arguments = (str(options.chunks), str(options.per_second), str(_SETTLE_SECONDS))
     try:
-        arguments = (str(options.chunks), str(options.per_second), str(_SETTLE_SECONDS))
-        with started("load.timed_provider", *arguments) as url:
+        with throwaway_folder("subscribers") as folder, started("load.timed_provider", *arguments) as url:
             config = {
                 "providers": {
                     "timed": {"wire_format": "openai", "base_url": f"{url}/v1", "api_key": "sk-timed-provider"}
@@ -128,8 +123,6 @@ def main() -> int:
     except BenchFailed as failed:
         print(f"subscribers: {failed}", file=sys.stderr)
         return 1
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     table = Table(title="Readers of running streams, one API process")
     for name in ("readers", "responses", "deltas/s each", "saw all, once", "p50", "p95", "p99", "API cores"):
         table.add_column(name, justify="right")

@@ -10,6 +10,8 @@ import time
 import orjson
 from aiohttp import web
 
+from load.serving import serve
+
 
 def application(chunks: int, per_second: float, wait: float) -> web.Application:
     """OpenAI's chat completions, streamed only."""
@@ -36,15 +38,11 @@ def _frame(delta: dict[str, str], finish: str | None = None) -> bytes:
     return b"data: " + orjson.dumps(chunk) + b"\n\n"
 
 
-async def main() -> None:
+def main() -> None:
     """Serve until killed."""
     chunks, per_second, wait = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
-    runner = web.AppRunner(application(chunks, per_second, wait), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
-    print(f"listening on http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
-    await asyncio.Event().wait()
+    asyncio.run(serve(application(chunks, per_second, wait)))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -15,6 +15,8 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from load.serving import serve
+
 
 def application(latency: float) -> web.Application:
     """OpenAI's chat completions, not streamed; seconds are log-normal around `latency`."""
@@ -63,14 +65,5 @@ def _dumps(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-async def main() -> None:
-    """Serve until killed."""
-    runner = web.AppRunner(application(float(sys.argv[1]) / 1000), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
-    print(f"listening on http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
-    await asyncio.Event().wait()
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(serve(application(float(sys.argv[1]) / 1000)))

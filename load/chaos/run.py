@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import shutil
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from load.chaos.invariants import Calls, Job
 from load.chaos.receiver import Receiver, receiving
 from load.chaos.schedule import Blow
 from load.chaos.traffic import MODEL, PATIENT, Client, Submitted
-from load.engine import ADMIN_KEY, BenchFailed, Penstock
+from load.engine import ADMIN_KEY, BenchFailed, Penstock, throwaway_folder
 from load.simulated import provider, stats
 from penstock.embedded.stack import Urls, find_running
 
@@ -88,9 +87,8 @@ async def run(options: Options, blows: list[Blow], tell: Tell) -> Verdict:
     Raises:
         BenchFailed: the stack did not start or did not come to rest.
     """
-    folder = await asyncio.to_thread(_folder)
     verdict, began = Verdict(options), time.monotonic()
-    try:
+    with throwaway_folder("chaos") as folder, _logs_kept(folder):
         async with (
             receiving(options.seed) as receiver,
             _stack(options, folder, receiver.url) as (penstock, provider_url),
@@ -105,14 +103,18 @@ async def run(options: Options, blows: list[Blow], tell: Tell) -> Verdict:
                 arena = _Arena(options, verdict, urls, receiver, session, tell)
                 await arena.fight(Striker(penstock.pid, urls, options.freeze_seconds), blows)
                 await arena.judge(provider_url)
-    except BaseException:
-        kept = Path(tempfile.gettempdir()) / f"{folder.name}-logs"
-        shutil.copytree(folder / "data" / "logs", kept, dirs_exist_ok=True)
-        raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     verdict.seconds = time.monotonic() - began
     return verdict
+
+
+@contextlib.contextmanager
+def _logs_kept(folder: Path) -> Iterator[None]:
+    """Keep the logs of a run that comes to no verdict, beside its folder."""
+    try:
+        yield
+    except BaseException:
+        shutil.copytree(folder / "data" / "logs", folder.with_name(f"{folder.name}-logs"), dirs_exist_ok=True)
+        raise
 
 
 @contextlib.asynccontextmanager
@@ -282,13 +284,6 @@ class _Arena:
         verdict.returned_subscribers = sum(each.returned for each in self._submitted.seen)
         verdict.deliveries = len(self._receiver.received)
         verdict.turned_away = self._submitted.turned_away
-
-
-def _folder() -> Path:
-    """A folder that the servers' own account may pass through."""
-    folder = Path(tempfile.mkdtemp(prefix="penstock-chaos-"))
-    folder.chmod(0o755)
-    return folder
 
 
 async def _later(moment: float, work: Coroutine[Any, Any, None]) -> None:

@@ -1,5 +1,7 @@
 """A request and its answer as a learned score sees them: the same for what is learnt from and for what is served."""
 
+from collections.abc import Iterable
+
 from penstock.completion import CompletionRequest, CompletionResult
 from penstock.routing.confidence import stated, token_probability
 from penstock.routing.equivalence import RULES
@@ -26,6 +28,12 @@ def answered(prompt: str, answer: str, probability: float | None, rule: str | No
     form = RULES[rule](answer) if rule is not None else None
     signals = {TOKEN_PROBABILITY: probability, STATED: stated(answer)}
     return Exchange(prompt, answer, None if form is None else str(form), signals)
+
+
+def signals_of(exchanges: Iterable[Exchange]) -> tuple[str, ...]:
+    """The signals that at least one of them has: those a policy learnt from them may ask for."""
+    told = {name for exchange in exchanges for name, value in exchange.signals.items() if value is not None}
+    return tuple(name for name in (TOKEN_PROBABILITY, STATED) if name in told)
 
 
 def exchange_of(request: CompletionRequest, result: CompletionResult, rule: str | None) -> Exchange:

@@ -12,7 +12,7 @@ from penstock.routing.curve import Curve, Outcomes, curve
 from penstock.routing.drift import edges
 from penstock.routing.equivalence import RULES, equivalent
 from penstock.routing.evaluated import Evaluated, Plan
-from penstock.routing.exchanges import STATED, TOKEN_PROBABILITY, answered
+from penstock.routing.exchanges import answered, signals_of
 from penstock.routing.features import Exchange
 from penstock.routing.learnt import LearntPolicy
 
@@ -59,14 +59,13 @@ def learn(questions: Sequence[Evaluated], plan: Plan, goal: Goal) -> Lesson:
     if not outcomes.strong.sum() or not outcomes.strong_cost.sum():
         raise InvalidRequest(f"{plan.strong} was never right, or cost nothing: there is nothing to keep or to save")
     found = calibrated(exchanges, outcomes, replace(goal, sees_answer=sees_answer))
-    signals = [name for name in (TOKEN_PROBABILITY, STATED) if any(e.signals.get(name) is not None for e in exchanges)]
     policy = LearntPolicy(
         plan.kind,
         plan.cheap,
         plan.strong,
         found.artefact,
         plan.rule,
-        tuple(signals) if sees_answer else (),
+        signals_of(exchanges) if sees_answer else (),
         _baseline(used, found, plan),
     )
     return Lesson(policy, curve(found.need, outcomes), len(used), left_out, float(outcomes.strong_cost.mean()))
