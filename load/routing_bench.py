@@ -13,6 +13,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def plan(tasks: dict[str, Task], pairs: list[Pair] | None, most: int, goal: Goal
             yield learned, task, pair, goal
             model = task.models[pair.cheap[0]]
             if model.has_text:
-                yield learned, task, pair, _seeing(goal)
+                yield learned, task, pair, replace(goal, sees_answer=True)
             for name in sorted({name for given in model.signals for name, value in given.items() if value is not None}):
                 yield signal, task, pair, name, goal
     for source, known in plain:
@@ -114,10 +115,6 @@ def _replayed(
 
 def _default(task: Task, most: int) -> list[Pair]:
     return [*routing_pairs.sensible(task, most), *routing_pairs.agreeing(task)]
-
-
-def _seeing(goal: Goal) -> Goal:
-    return Goal(True, goal.target, goal.margin, goal.folds, goal.resamples, goal.seed)
 
 
 def _options() -> argparse.Namespace:
