@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import psycopg
 import redis
 
-from penstock.embedded.stack import find_running
+from penstock.embedded.urls import find_running
 from penstock.store.schema import migrate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,23 +43,34 @@ class Servers:
     redis: str
     broker: str
 
-    def new_database(self) -> str:
-        """The URL of a database of its own with Penstock's tables."""
-        name = f"penstock_test_{os.urandom(6).hex()}"
-        with psycopg.connect(self.database, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        url = _with_database(self.database, name)
+    @cached_property
+    def template(self) -> str:
+        """The URL of a database with Penstock's tables and nothing in them, which others are copies of."""
+        url = self.empty_database()
         migrate(url)
         return url
 
+    def new_database(self) -> str:
+        """The URL of a database of its own with Penstock's tables."""
+        return self._create(f"TEMPLATE {_name_in(self.template)}")
+
+    def empty_database(self) -> str:
+        """The URL of a database of its own without tables."""
+        return self._create("")
+
     def drop_database(self, url: str) -> None:
-        name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
         with psycopg.connect(self.database, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            connection.execute(f"DROP DATABASE IF EXISTS {_name_in(url)} WITH (FORCE)")
 
     def empty_redis(self) -> None:
         with redis.Redis.from_url(self.redis) as client:
             client.flushdb()
+
+    def _create(self, options: str) -> str:
+        name = f"penstock_test_{os.urandom(6).hex()}"
+        with psycopg.connect(self.database, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} {options}")
+        return _with_database(self.database, name)
 
 
 @contextmanager
@@ -84,11 +96,19 @@ def embedded() -> Iterator[Servers]:
 @contextmanager
 def external() -> Iterator[Servers]:
     """The servers named by PENSTOCK_TEST_DATABASE_URL, _REDIS_URL and _BROKER_URL."""
-    yield Servers(
+    servers = Servers(
         os.environ["PENSTOCK_TEST_DATABASE_URL"],
         os.environ["PENSTOCK_TEST_REDIS_URL"],
         os.environ["PENSTOCK_TEST_BROKER_URL"],
     )
+    try:
+        yield servers
+    finally:
+        servers.drop_database(servers.template)
+
+
+def _name_in(url: str) -> str:
+    return psycopg.conninfo.conninfo_to_dict(url)["dbname"]
 
 
 def _with_database(url: str, name: str) -> str:

@@ -21,9 +21,10 @@ import httpx
 import openai
 import pytest
 import servers as test_servers
-from acceptance.conftest import ADMIN_KEY, KEY, ROOT, Simulator, free_port, start_simulator, wait_until_ready
+from acceptance.conftest import ADMIN_KEY, KEY, ROOT, Simulator, start_simulator, wait_until_ready
 from acceptance.test_batches import chat_line, jsonl, lines_of, submit, wait
 from acceptance.test_cancel_and_expiry import until
+from ports import free_port
 
 LEADS = "this dispatcher leads"
 CONFIG = """
@@ -74,7 +75,7 @@ class Fleet:
         for lane in ("bulk", "bulk", "interactive", "interactive"):
             self.start("worker", "--lane", lane)
         for api, port in zip(self.apis, self.ports, strict=True):
-            wait_until_ready(f"http://127.0.0.1:{port}", api.process, api.log, 150)  # type: ignore[arg-type]
+            wait_until_ready(f"http://127.0.0.1:{port}", api.process, api.log)  # type: ignore[arg-type]
         until(self.dispatchers[0].leads, 60)
         self.dispatchers.append(self.start("dispatcher"))
 
@@ -98,7 +99,7 @@ class Fleet:
         new = self.start(name, *options)
         if name == "api":
             port = int(options[options.index("--port") + 1])
-            wait_until_ready(f"http://127.0.0.1:{port}", new.process, new.log, 150)  # type: ignore[arg-type]
+            wait_until_ready(f"http://127.0.0.1:{port}", new.process, new.log)  # type: ignore[arg-type]
         else:
             until(lambda: name == "dispatcher" or "exchange=" in new.log.read_text(), 60)
 
@@ -149,7 +150,7 @@ def test_when_the_leader_is_killed_the_other_leads_and_nothing_is_done_twice(fle
     assert second.leads() == 0
     first.send(signal.SIGKILL)
     killed, done = time.monotonic(), other.batches.retrieve(batch.id).request_counts
-    until(lambda: second.leads() == 1, 15)
+    until(lambda: second.leads() == 1, 60)
     # and the API that took the batch in is gone as well
     fleet.apis[0].send(signal.SIGKILL)
     ended = wait(other, batch.id)
@@ -223,7 +224,7 @@ def test_a_leader_that_was_asleep_gives_way(fleet: Fleet):
     batch = submit(client, jsonl([chat_line(f"s-{n}", f"[[delay: 300]][[echo: {n}]]") for n in range(3000)]))
     until(lambda: client.batches.retrieve(batch.id).request_counts.completed >= 100)  # type: ignore[union-attr]
     first.send(signal.SIGSTOP)
-    until(lambda: second.leads() == 1, 15)
+    until(lambda: second.leads() == 1, 60)
     first.send(signal.SIGCONT)
     more = submit(client, jsonl([chat_line(f"t-{n}", f"[[delay: 100]][[echo: t{n}]]") for n in range(1000)]))
     for one in (batch, more):
