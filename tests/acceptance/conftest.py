@@ -211,9 +211,13 @@ def wait_until_ready(url: str, process: subprocess.Popen[str], log: Path, second
 def running(
     servers_environment: dict[str, str], *, workers: int = 2, config_text: str = CONFIG, flower: bool = False
 ) -> Iterator[Stack]:
-    """`penstock up` and what it talks to; Flower, one more process to wait for, where it is asked for."""
+    """`penstock up` and what it talks to; Flower, one more process to wait for, where it is asked for.
+
+    Its data folder is not new: what happens in one that is, `test_operator` sees.
+    """
     folder = Path(tempfile.mkdtemp(prefix="pacc-"))
     folder.chmod(0o755)
+    test_servers.copy_made(folder / "data")
     port, flower_port = free_port(), free_port()
     openai_wire = start_simulator("openai", "--latency-ms", "20", "--tokens-per-second", "400", "--answer-tokens", "24")
     anthropic_wire = start_simulator("anthropic", "--latency-ms", "20", "--answer-tokens", "24")

@@ -34,7 +34,7 @@ BROKEN = "  broken: {{wire_format: openai, base_url: {openai}/nothing}}\n"
 @pytest.fixture(scope="module")
 def routed() -> Iterator[Stack]:
     config = CONFIG.replace("keys:\n", ROUTES).replace("\nmodels:\n", f"\n{BROKEN}models:\n")
-    with running({}, config_text=config) as found:
+    with running({}, workers=1, config_text=config) as found:
         yield found
 
 

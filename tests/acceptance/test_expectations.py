@@ -21,7 +21,7 @@ keys:
 
 @pytest.fixture(scope="module")
 def limited() -> Iterator[Stack]:
-    with running({}, config_text=CONFIG.replace("keys:\n", TIGHT.lstrip("\n"))) as found:
+    with running({}, workers=1, config_text=CONFIG.replace("keys:\n", TIGHT.lstrip("\n"))) as found:
         yield found
 
 

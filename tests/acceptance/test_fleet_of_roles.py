@@ -121,9 +121,8 @@ def fleet_on(**given: str) -> Iterator[Fleet]:
     folder = Path(tempfile.mkdtemp(prefix="pfleet-"))
     provider = start_simulator("openai", "--latency-ms", "20")
     with test_servers.embedded() as servers:
-        urls = {"PENSTOCK_REDIS_URL": servers.redis, "PENSTOCK_BROKER_URL": servers.broker} | given
-        if "PENSTOCK_DATABASE_URL" not in urls:
-            urls["PENSTOCK_DATABASE_URL"] = servers.new_database()
+        own = {"DATABASE": servers.database, "REDIS": servers.redis, "BROKER": servers.broker}
+        urls = {f"PENSTOCK_{name}_URL": url for name, url in own.items()} | given
         found = Fleet(folder, urls, provider)
         try:
             found.begin()

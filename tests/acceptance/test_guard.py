@@ -51,7 +51,7 @@ SAID = LETTER.removeprefix("[[echo: ").removesuffix("]]")
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Stack]:
-    with running({}, config_text=CONFIG + GUARD.replace("HOOK_PORT", str(HOOK_PORT))) as found:
+    with running({}, workers=1, config_text=CONFIG + GUARD.replace("HOOK_PORT", str(HOOK_PORT))) as found:
         yield found
 
 

@@ -31,7 +31,7 @@ cache:
     calibration: {file}
 """
     )
-    with running({}, config_text=config) as found:
+    with running({}, workers=1, config_text=config) as found:
         yield found
 
 
