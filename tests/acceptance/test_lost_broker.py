@@ -57,7 +57,7 @@ class Broker:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        until(self._listens, 90)
+        until(self._listens, 300)
         return process
 
     def _listens(self) -> bool:
