@@ -76,7 +76,7 @@ class Fleet:
             self.start("worker", "--lane", lane)
         for api, port in zip(self.apis, self.ports, strict=True):
             wait_until_ready(f"http://127.0.0.1:{port}", api.process, api.log)  # type: ignore[arg-type]
-        until(self.dispatchers[0].leads, 60)
+        until(self.dispatchers[0].leads, 180)
         self.dispatchers.append(self.start("dispatcher"))
 
     def start(self, role: str, *options: str) -> Role:
@@ -101,7 +101,7 @@ class Fleet:
             port = int(options[options.index("--port") + 1])
             wait_until_ready(f"http://127.0.0.1:{port}", new.process, new.log)  # type: ignore[arg-type]
         else:
-            until(lambda: name == "dispatcher" or "exchange=" in new.log.read_text(), 60)
+            until(lambda: name == "dispatcher" or "exchange=" in new.log.read_text(), 180)
 
     def client(self, api: int, **options: Any) -> openai.OpenAI:
         return openai.OpenAI(base_url=f"http://127.0.0.1:{self.ports[api]}/v1", api_key=KEY, timeout=60, **options)
