@@ -13,9 +13,6 @@ from rich.table import Table
 from cli.labels import LEAST, Pairs, Questions, read_labels
 from penstock.errors import ConfigError
 from penstock.startup import server_urls
-from penstock.store import semantic_answers
-from penstock.store.database import Database
-from penstock.store.semantic_answers import Shadow
 
 # Only these commands need the extra (`penstock[semantic]`): what uses numpy is imported where it is used.
 if TYPE_CHECKING:
@@ -23,6 +20,7 @@ if TYPE_CHECKING:
     from penstock.cache.minilm import Floats
     from penstock.cache.pairs import Judged
     from penstock.cache.replay import Replayed
+    from penstock.store.semantic_answers import Shadow
 
 #: how questions are divided: learnt from, chosen on, reported on; and pairs
 _SPLIT = {"train": 0.5, "validation": 0.2, "test": 0.3}
@@ -126,7 +124,7 @@ def _from_pairs(read: Pairs, name: str, embed: "Callable[[Sequence[str]], Floats
     return _with_thresholds(start, chosen, left, f"{len(left)} pairs that did not choose the thresholds", 0.0)
 
 
-def _from_shadow(start: "Calibration", noted: list[Shadow]) -> "Calibration":
+def _from_shadow(start: "Calibration", noted: "list[Shadow]") -> "Calibration":
     from penstock.cache.pairs import of_shadows
 
     if len(noted) < LEAST:
@@ -201,8 +199,11 @@ def _print(title: str, rows: "dict[str, list[Replayed]]") -> None:
     Console().print(table)
 
 
-async def _shadows(url: str, tenant: str, model: str, base: Path | None) -> list[Shadow]:
+async def _shadows(url: str, tenant: str, model: str, base: Path | None) -> "list[Shadow]":
     """What was noted under the calibration in use: scores of another one do not compare."""
+    from penstock.store import semantic_answers
+    from penstock.store.database import Database
+
     database = Database(url, size=1, name="cache-shadow")
     await database.open()
     try:

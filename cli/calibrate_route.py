@@ -15,10 +15,10 @@ from cli.labelling import GRADERS, JUDGE, by_judge, by_rule
 from cli.user import UrlOption, reached, until_ended
 from penstock.configuration.routes import EMBEDDING
 from penstock.errors import Conflict, InvalidRequest
-from penstock.routing.evaluated import Plan
 
 if TYPE_CHECKING:
     from cli.client import PenstockClient
+    from penstock.routing.evaluated import Plan
     from penstock.routing.lessons import Lesson
 
 _EXTRA = "calibrating needs scikit-learn, which is not installed here: pip install 'penstock[calibrate]'"
@@ -130,12 +130,14 @@ def _learn(route: dict[str, Any], user: "PenstockClient", wishes: _Wishes) -> "L
     return learn(questions.rows, plan, Goal(target=wishes.target, margin=wishes.margin))
 
 
-def _plan(route: dict[str, Any], wishes: _Wishes) -> Plan:
+def _plan(route: dict[str, Any], wishes: _Wishes) -> "Plan":
     """What is to be learnt for a route as it is configured.
 
     Raises:
         InvalidRequest: an option does not fit it; the message names the option.
     """
+    from penstock.routing.evaluated import Plan
+
     steps: list[str] = route["steps"]
     cheap, strong = wishes.cheap or steps[0], wishes.strong or steps[-1]
     for option, model in (("--cheap", cheap), ("--strong", strong)):

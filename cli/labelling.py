@@ -10,11 +10,11 @@ from urllib.parse import quote
 from penstock.configuration.routes import JudgeConfig
 from penstock.errors import Conflict, InvalidRequest
 from penstock.routing.equivalence import RULES, equivalent
-from penstock.routing.evaluated import Evaluated
 from penstock.routing.grading import judge_request, read_grade
 
 if TYPE_CHECKING:
     from cli.client import PenstockClient
+    from penstock.routing.evaluated import Evaluated
 
 #: the grader that is a model; all others are rules of comparison
 JUDGE = "judge"
@@ -24,7 +24,7 @@ _ENDPOINT = "/v1/chat/completions"
 _RIGHT = 0.5
 
 
-def by_rule(rows: Sequence[Evaluated], models: Sequence[str], gold: Mapping[str, str], rule: str) -> int:
+def by_rule(rows: "Sequence[Evaluated]", models: Sequence[str], gold: Mapping[str, str], rule: str) -> int:
     """Label the answers of `models` that have a gold answer; returns how many."""
     count = 0
     for row, model, right in _gold(rows, models, gold):
@@ -34,7 +34,7 @@ def by_rule(rows: Sequence[Evaluated], models: Sequence[str], gold: Mapping[str,
 
 
 def by_judge(
-    rows: Sequence[Evaluated],
+    rows: "Sequence[Evaluated]",
     models: Sequence[str],
     gold: Mapping[str, str],
     judge: str,
@@ -74,8 +74,8 @@ def by_judge(
 
 
 def _gold(
-    rows: Sequence[Evaluated], models: Sequence[str], gold: Mapping[str, str]
-) -> list[tuple[Evaluated, str, str]]:
+    rows: "Sequence[Evaluated]", models: Sequence[str], gold: Mapping[str, str]
+) -> "list[tuple[Evaluated, str, str]]":
     found = [
         (row, model, gold[row.custom_id])
         for row in rows
@@ -87,7 +87,7 @@ def _gold(
     return found
 
 
-def _line(number: int, row: Evaluated, model: str, right: str | None, config: JudgeConfig) -> dict[str, Any]:
+def _line(number: int, row: "Evaluated", model: str, right: str | None, config: JudgeConfig) -> dict[str, Any]:
     question = row.prompt or ""
     if right is not None:
         question += f"\n(The reference answer is: {right})"

@@ -10,10 +10,8 @@ import typer
 from penstock.embedded.watch import watch_supervisor
 from penstock.settings import child_environment, config_path, load_config
 from penstock.startup import data_folder, secret_key_environment, server_urls
-from penstock.store import schema
 from simulator.options import SimulatorOptions, WireFormat
 from simulator.recordings import Recordings
-from simulator.server import run as run_simulator
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Configuration file (default: PENSTOCK_CONFIG).")]
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder of the embedded stack to join.")]
@@ -51,6 +49,8 @@ def flower(
 
 def migrate(data: DataOption = None) -> None:
     """Bring the database schema up to date."""
+    from penstock.store import schema
+
     before, now = schema.migrate(server_urls(data).database)
     typer.echo(f"schema {now}" + (" (already up to date)" if before == now else f" (was {before or 'empty'})"))
 
@@ -85,6 +85,8 @@ def simulate(  # noqa: PLR0913, PLR0917 — one option per knob of the simulator
         options = SimulatorOptions(**knobs | {"recorded": Recordings.read(recorded) if recorded else None})
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    from simulator.server import run as run_simulator
+
     run_simulator(options)
 
 

@@ -17,8 +17,9 @@ from load.engine import input_file
 from load.memory import MB
 from penstock import broker
 from penstock.configuration import Config
-from penstock.embedded.stack import EmbeddedStack, find_running
+from penstock.embedded.stack import EmbeddedStack
 from penstock.embedded.supervisor import Supervisor
+from penstock.embedded.urls import find_running
 from penstock.ids import new_id, new_ids
 from penstock.limits.quota import Quota
 from penstock.limits.truth import SpentBy

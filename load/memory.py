@@ -14,7 +14,7 @@ import psutil
 import redis
 
 from load.cpu import group_of
-from penstock.embedded.stack import find_running
+from penstock.embedded.urls import find_running
 
 _LOOK_SECONDS = 0.5
 _LEFT_OUT = {"postgres", "flower", "supervisor"}

@@ -1,4 +1,7 @@
-"""What every role does before it starts: find its configuration and its servers, set up its logs."""
+"""What every role does before it starts: find its configuration and its servers, set up its logs.
+
+Every command of the terminal passes through here, so what only roles use is imported where they use it.
+"""
 
 import logging
 import os
@@ -15,12 +18,10 @@ from typing import Any
 import structlog
 from pydantic import SecretStr
 
-from penstock.embedded.stack import Urls, as_broker, find_running
+from penstock.embedded.urls import Urls, as_broker, find_running
 from penstock.errors import ConfigError, PenstockError, Unavailable
 from penstock.redaction import Redactor
 from penstock.settings import DEFAULT_DATA, Settings, config_path, environment, load_config
-from penstock.store.schema import require_current
-from penstock.webhooks.secrets import SecretKeys
 
 #: in the data folder, where `penstock up` keeps what `PENSTOCK_SECRET_KEY` does not say
 SECRET_KEY_FILE = "secret_key"  # noqa: S105 - a name
@@ -106,6 +107,8 @@ def role_settings(config: Path | None = None, data: Path | None = None, *, check
 
 def _wait_for_schema(database_url: str) -> None:
     """Check the schema as soon as the database answers: a role that starts while it is restarted waits for it."""
+    from penstock.store.schema import require_current
+
     deadline = time.monotonic() + _DATABASE_SECONDS
     while True:
         try:
@@ -124,6 +127,8 @@ def secret_keys() -> tuple[SecretStr, ...]:
     Raises:
         ConfigError: one is too short.
     """
+    from penstock.webhooks.secrets import SecretKeys
+
     text = environment("PENSTOCK_SECRET_KEY") or ""
     keys = tuple(SecretStr(key.strip()) for key in text.split(",") if key.strip())
     SecretKeys(keys)  # refuses what it cannot use

@@ -12,7 +12,7 @@ from psycopg.rows import tuple_row
 
 from load import cpu
 from load.chaos.schedule import Blow
-from penstock.embedded.stack import Urls
+from penstock.embedded.urls import Urls
 
 #: until a process that is being started again is there
 _PATIENCE = 30.0

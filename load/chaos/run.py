@@ -19,7 +19,7 @@ from load.chaos.schedule import Blow
 from load.chaos.traffic import MODEL, PATIENT, Client, Submitted
 from load.engine import ADMIN_KEY, BenchFailed, Penstock, throwaway_folder
 from load.simulated import provider, stats
-from penstock.embedded.stack import Urls, find_running
+from penstock.embedded.urls import Urls, find_running
 
 #: shares of the jobs that are not lines of batches
 _RESPONSES, _JOBS, _CALLS = 0.04, 0.02, 0.02

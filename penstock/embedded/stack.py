@@ -1,39 +1,20 @@
-"""The servers of an embedded stack: those whose URL nobody gave, on one data folder, and their addresses for others."""
+"""The servers of an embedded stack: those whose URL nobody gave, on one data folder."""
 
 import asyncio
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import parse_qs, urlsplit
 
 import psutil
 
 from penstock.embedded.folders import DataFolder
 from penstock.embedded.postgres import Postgres
 from penstock.embedded.supervisor import Supervisor
+from penstock.embedded.urls import STACK_FILE, Urls, as_broker
 from penstock.embedded.valkey import Valkey
-
-_STACK_FILE = "stack.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Urls:
-    """Where the three servers of a stack are."""
-
-    database: str
-    redis: str
-    broker: str
-
-    def environment(self) -> dict[str, str]:
-        """As the variables that a role reads."""
-        return {
-            "PENSTOCK_DATABASE_URL": self.database,
-            "PENSTOCK_REDIS_URL": self.redis,
-            "PENSTOCK_BROKER_URL": self.broker,
-        }
 
 
 class EmbeddedStack:
@@ -99,7 +80,7 @@ class EmbeddedStack:
 
     def close(self) -> None:
         """Forget the addresses and let go of the data folder; only after the supervisor has stopped."""
-        (self._data.path / _STACK_FILE).unlink(missing_ok=True)
+        (self._data.path / STACK_FILE).unlink(missing_ok=True)
         self._data.close()
 
     async def _start_postgres(self, supervisor: Supervisor) -> str:
@@ -111,7 +92,7 @@ class EmbeddedStack:
 
     def _write(self, urls: Urls) -> None:
         """Readable for the owner only, since URLs hold passwords; in one step, since others read it."""
-        file = self._data.path / _STACK_FILE
+        file = self._data.path / STACK_FILE
         content = {"pid": os.getpid(), "started": psutil.Process().create_time(), **asdict(urls)}
         beside = file.with_suffix(".new")
         beside.unlink(missing_ok=True)
@@ -119,27 +100,3 @@ class EmbeddedStack:
         with os.fdopen(descriptor, "w", encoding="utf-8") as output:
             json.dump(content, output, indent=2)
         beside.replace(file)
-
-
-def find_running(data: Path) -> Urls | None:
-    """The addresses of the stack that runs on a data folder, if one does: for a single role that wants to join it."""
-    try:
-        content = json.loads((data / _STACK_FILE).read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    try:
-        started = psutil.Process(content["pid"]).create_time()
-    except psutil.NoSuchProcess:
-        return None
-    if abs(started - content["started"]) > 1.0:  # the number is another process's by now
-        return None
-    return Urls(content["database"], content["redis"], content["broker"])
-
-
-def as_broker(redis_url: str) -> str:
-    """The same Redis in Celery's words, which differ for a socket only."""
-    parts = urlsplit(redis_url)
-    if parts.scheme != "unix":
-        return redis_url
-    database = parse_qs(parts.query).get("db", ["0"])[0]
-    return f"redis+socket://{parts.path}?virtual_host={database}"

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,18 +24,13 @@ import openai
 import pytest
 import servers as test_servers
 from acceptance.mirror import Mirror, mirroring
+from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 KEY, OTHER_KEY, ADMIN_KEY = "sk-team-a-key", "sk-team-b-key", "sk-admin-key"
 #: of a tenant that may ask three times a minute
 SMALL_KEY = "sk-team-small-key"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -79,7 +73,7 @@ class Receiver:
     status: int = 204
     deliveries: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
-    def wait_for(self, object_id: str, seconds: float = 20) -> tuple[dict[str, str], bytes]:
+    def wait_for(self, object_id: str, seconds: float = 60) -> tuple[dict[str, str], bytes]:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for headers, body in list(self.deliveries):
@@ -200,7 +194,7 @@ webhooks:
 """
 
 
-def wait_until_ready(url: str, process: subprocess.Popen[str], log: Path, seconds: float = 60) -> None:
+def wait_until_ready(url: str, process: subprocess.Popen[str], log: Path, seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -217,9 +211,13 @@ def wait_until_ready(url: str, process: subprocess.Popen[str], log: Path, second
 def running(
     servers_environment: dict[str, str], *, workers: int = 2, config_text: str = CONFIG, flower: bool = False
 ) -> Iterator[Stack]:
-    """`penstock up` and what it talks to; Flower, one more process to wait for, where it is asked for."""
+    """`penstock up` and what it talks to; Flower, one more process to wait for, where it is asked for.
+
+    Its data folder is not new: what happens in one that is, `test_operator` sees.
+    """
     folder = Path(tempfile.mkdtemp(prefix="pacc-"))
     folder.chmod(0o755)
+    test_servers.copy_made(folder / "data")
     port, flower_port = free_port(), free_port()
     openai_wire = start_simulator("openai", "--latency-ms", "20", "--tokens-per-second", "400", "--answer-tokens", "24")
     anthropic_wire = start_simulator("anthropic", "--latency-ms", "20", "--answer-tokens", "24")

@@ -28,7 +28,7 @@ def one(custom_id: str, text: str = "hi", model: str = "fast", **params: Any) ->
     return {"custom_id": custom_id, "params": {"model": model, "max_tokens": 100, "messages": [message]} | params}
 
 
-def wait(client: anthropic.Anthropic, batch_id: str, seconds: float = 60) -> MessageBatch:
+def wait(client: anthropic.Anthropic, batch_id: str, seconds: float = 120) -> MessageBatch:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         batch = client.messages.batches.retrieve(batch_id)
@@ -156,7 +156,7 @@ def test_cancel_keeps_what_was_answered(messages: anthropic.Anthropic, stack: St
     batches = messages.messages.batches
     before = stack.openai_wire.stats()["succeeded"]
     made = batches.create(requests=[one(f"q-{n}", f"[[delay: {0 if n < 5 else 60000}]] {n}") for n in range(600)])
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while stack.openai_wire.stats()["succeeded"] < before + 5:
         assert time.monotonic() < deadline
         time.sleep(0.05)

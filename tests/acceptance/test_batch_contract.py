@@ -11,7 +11,7 @@ from acceptance.conftest import ADMIN_KEY, KEY, OTHER_KEY, Stack
 from acceptance.test_batches import CHAT, GOOD, chat_line, jsonl, lines_of, submit, wait
 from openai.types import Batch, FileDeleted, FileObject
 
-from penstock.embedded.stack import find_running
+from penstock.embedded.urls import find_running
 
 PURPOSE_ALONE = b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b--'
 
@@ -172,7 +172,7 @@ def test_moments_of_a_cancelled_batch(client: openai.OpenAI, stack: Stack):
     with pytest.raises(openai.NotFoundError):
         stack.client(OTHER_KEY).batches.cancel(batch.id)
     client.batches.cancel(batch.id)
-    ended = wait(client, batch.id, 20)
+    ended = wait(client, batch.id)
     reached = [ended.created_at, ended.in_progress_at, ended.cancelling_at, ended.cancelled_at]
     moments = [moment for moment in reached if moment is not None]
     assert moments == sorted(moments)
@@ -191,7 +191,7 @@ def test_a_batch_whose_window_closes_keeps_what_was_answered(client: openai.Open
         pass
     with psycopg.connect(running.database, autocommit=True) as connection:
         connection.execute("UPDATE batches SET expires_at = now() WHERE id = %s", [batch.id.removeprefix("batch_")])
-    ended = wait(client, batch.id, 40)
+    ended = wait(client, batch.id)
     assert (ended.status, ended.completed_at, ended.cancelled_at) == ("expired", None, None)
     assert ended.expired_at is not None
     good, bad = lines_of(client, ended.output_file_id), lines_of(client, ended.error_file_id)

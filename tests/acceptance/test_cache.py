@@ -111,7 +111,7 @@ def test_a_hit_costs_nothing_and_what_it_saved_is_shown(caching: Stack):
         jobs.append(job)
     assert [job["cache"] for job in jobs] == ["miss", "hit"]
     assert [len(job["attempts"]) for job in jobs] == [1, 0]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while "penstock_cache_saved_usd_total" not in (shown := metrics(caching)) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert 'penstock_cache_requests_total{model="fast",source="miss"}' in shown
@@ -280,7 +280,7 @@ def test_with_a_worker_killed_only_what_it_was_asking_is_asked_again(caching: St
     questions = {f"{n}-{again}": f"killed {n}" for again in range(3) for n in range(150)}
     lines = [chat_line(custom_id, text, model="seen", temperature=0) for custom_id, text in questions.items()]
     batch_id = submit(client, jsonl(lines)).id
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while len(calls_of(witness)) < 30:
         assert time.monotonic() < deadline
         time.sleep(0.02)

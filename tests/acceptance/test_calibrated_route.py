@@ -26,7 +26,7 @@ SIZE = 160
 
 @pytest.fixture(scope="module")
 def routed() -> Iterator[Stack]:
-    with running({}, config_text=CONFIG.replace("keys:\n", ROUTES)) as found:
+    with running({}, workers=1, config_text=CONFIG.replace("keys:\n", ROUTES)) as found:
         yield found
 
 

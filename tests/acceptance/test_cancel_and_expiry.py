@@ -15,12 +15,12 @@ from acceptance.test_anthropic_batches import counts, one, results_of
 from acceptance.test_anthropic_batches import wait as wait_for_messages
 from acceptance.test_batches import chat_line, jsonl, submit, wait
 
-from penstock.embedded.stack import find_running
+from penstock.embedded.urls import find_running
 
 ENDED = ("succeeded", "failed", "cancelled", "expired")
 
 
-def until(condition: Callable[[], Any], seconds: float = 30) -> None:
+def until(condition: Callable[[], Any], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that"

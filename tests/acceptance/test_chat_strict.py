@@ -140,7 +140,7 @@ def test_a_client_that_hangs_up_a_plain_call_closes_it(stack: Stack):
     impatient = stack.client(timeout=0.7)
     with pytest.raises(openai.APITimeoutError):
         impatient.chat.completions.create(model="fast", messages=said("[[tokens: 20000]]"))
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while stack.openai_wire.stats()["in_flight"]:
         assert time.monotonic() < deadline, "the provider is still generating"
         time.sleep(0.1)

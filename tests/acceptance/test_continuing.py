@@ -14,7 +14,7 @@ NOT_FOUND = "previous_response_not_found"
 
 
 def wait(client: openai.OpenAI, response_id: str) -> Response:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while (response := client.responses.retrieve(response_id)).status in ("queued", "in_progress"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -159,7 +159,7 @@ def test_lines_of_a_batch_continue_too(client: openai.OpenAI, stack: Stack):
     text = "\n".join(json.dumps({"method": "POST", "url": "/v1/responses"} | line) for line in lines)
     file = client.files.create(file=("lines.jsonl", text.encode()), purpose="batch")
     batch = client.batches.create(input_file_id=file.id, endpoint="/v1/responses", completion_window="24h")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while (batch := client.batches.retrieve(batch.id)).status not in ("completed", "failed"):
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -48,7 +48,7 @@ def well_again(engine: Stack) -> Iterator[None]:
     until(lambda: all(breaker["state"] == "closed" or breaker["open_for_seconds"] == 0 for breaker in breakers(engine)))
 
 
-def until(condition: Callable[[], Any], seconds: float = 30) -> None:
+def until(condition: Callable[[], Any], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that"

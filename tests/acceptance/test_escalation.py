@@ -62,7 +62,7 @@ def routed() -> Iterator[Stack]:
     threading.Thread(target=hook.serve_forever, daemon=True).start()
     routes = ROUTES.replace("{hook}", f"http://127.0.0.1:{hook.server_port}/")
     config = CONFIG.replace("keys:\n", routes).replace("\nmodels:\n", f"\n{BROKEN}models:\n")
-    with running({}, config_text=config) as found:
+    with running({}, workers=1, config_text=config) as found:
         yield found
     hook.shutdown()
     hook.server_close()

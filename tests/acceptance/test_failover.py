@@ -49,7 +49,7 @@ def serving(data: DataFolder) -> Iterator[Server]:
     process = subprocess.Popen(child.command, env=dict(SERVER_ENVIRONMENT), cwd="/", **identity)  # type: ignore[call-overload]
     server = Server(data, process)
     try:
-        until(lambda: _answers(server), 30)
+        until(lambda: _answers(server), 60)
         yield server
     finally:
         if process.poll() is None:

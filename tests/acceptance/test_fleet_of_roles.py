@@ -21,9 +21,10 @@ import httpx
 import openai
 import pytest
 import servers as test_servers
-from acceptance.conftest import ADMIN_KEY, KEY, ROOT, Simulator, free_port, start_simulator, wait_until_ready
+from acceptance.conftest import ADMIN_KEY, KEY, ROOT, Simulator, start_simulator, wait_until_ready
 from acceptance.test_batches import chat_line, jsonl, lines_of, submit, wait
 from acceptance.test_cancel_and_expiry import until
+from ports import free_port
 
 LEADS = "this dispatcher leads"
 CONFIG = """
@@ -74,8 +75,8 @@ class Fleet:
         for lane in ("bulk", "bulk", "interactive", "interactive"):
             self.start("worker", "--lane", lane)
         for api, port in zip(self.apis, self.ports, strict=True):
-            wait_until_ready(f"http://127.0.0.1:{port}", api.process, api.log, 150)  # type: ignore[arg-type]
-        until(self.dispatchers[0].leads, 60)
+            wait_until_ready(f"http://127.0.0.1:{port}", api.process, api.log)  # type: ignore[arg-type]
+        until(self.dispatchers[0].leads, 180)
         self.dispatchers.append(self.start("dispatcher"))
 
     def start(self, role: str, *options: str) -> Role:
@@ -98,9 +99,9 @@ class Fleet:
         new = self.start(name, *options)
         if name == "api":
             port = int(options[options.index("--port") + 1])
-            wait_until_ready(f"http://127.0.0.1:{port}", new.process, new.log, 150)  # type: ignore[arg-type]
+            wait_until_ready(f"http://127.0.0.1:{port}", new.process, new.log)  # type: ignore[arg-type]
         else:
-            until(lambda: name == "dispatcher" or "exchange=" in new.log.read_text(), 60)
+            until(lambda: name == "dispatcher" or "exchange=" in new.log.read_text(), 180)
 
     def client(self, api: int, **options: Any) -> openai.OpenAI:
         return openai.OpenAI(base_url=f"http://127.0.0.1:{self.ports[api]}/v1", api_key=KEY, timeout=60, **options)
@@ -120,9 +121,8 @@ def fleet_on(**given: str) -> Iterator[Fleet]:
     folder = Path(tempfile.mkdtemp(prefix="pfleet-"))
     provider = start_simulator("openai", "--latency-ms", "20")
     with test_servers.embedded() as servers:
-        urls = {"PENSTOCK_REDIS_URL": servers.redis, "PENSTOCK_BROKER_URL": servers.broker} | given
-        if "PENSTOCK_DATABASE_URL" not in urls:
-            urls["PENSTOCK_DATABASE_URL"] = servers.new_database()
+        own = {"DATABASE": servers.database, "REDIS": servers.redis, "BROKER": servers.broker}
+        urls = {f"PENSTOCK_{name}_URL": url for name, url in own.items()} | given
         found = Fleet(folder, urls, provider)
         try:
             found.begin()
@@ -149,7 +149,7 @@ def test_when_the_leader_is_killed_the_other_leads_and_nothing_is_done_twice(fle
     assert second.leads() == 0
     first.send(signal.SIGKILL)
     killed, done = time.monotonic(), other.batches.retrieve(batch.id).request_counts
-    until(lambda: second.leads() == 1, 15)
+    until(lambda: second.leads() == 1, 60)
     # and the API that took the batch in is gone as well
     fleet.apis[0].send(signal.SIGKILL)
     ended = wait(other, batch.id)
@@ -223,7 +223,7 @@ def test_a_leader_that_was_asleep_gives_way(fleet: Fleet):
     batch = submit(client, jsonl([chat_line(f"s-{n}", f"[[delay: 300]][[echo: {n}]]") for n in range(3000)]))
     until(lambda: client.batches.retrieve(batch.id).request_counts.completed >= 100)  # type: ignore[union-attr]
     first.send(signal.SIGSTOP)
-    until(lambda: second.leads() == 1, 15)
+    until(lambda: second.leads() == 1, 60)
     first.send(signal.SIGCONT)
     more = submit(client, jsonl([chat_line(f"t-{n}", f"[[delay: 100]][[echo: t{n}]]") for n in range(1000)]))
     for one in (batch, more):

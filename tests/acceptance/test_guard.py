@@ -12,10 +12,11 @@ import anthropic
 import openai
 import psycopg
 import pytest
-from acceptance.conftest import ADMIN_KEY, CONFIG, OTHER_KEY, Stack, free_port, running
+from acceptance.conftest import ADMIN_KEY, CONFIG, OTHER_KEY, Stack, running
 from acceptance.test_batches import chat_line, jsonl, lines_of, submit, wait
+from ports import free_port
 
-from penstock.embedded.stack import find_running
+from penstock.embedded.urls import find_running
 
 GUARD = """
 guard:
@@ -50,7 +51,7 @@ SAID = LETTER.removeprefix("[[echo: ").removesuffix("]]")
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Stack]:
-    with running({}, config_text=CONFIG + GUARD.replace("HOOK_PORT", str(HOOK_PORT))) as found:
+    with running({}, workers=1, config_text=CONFIG + GUARD.replace("HOOK_PORT", str(HOOK_PORT))) as found:
         yield found
 
 
@@ -276,7 +277,7 @@ def test_the_stored_request_is_the_tenants_own_and_nothing_else_keeps_what_was_m
         attempts = connection.execute("SELECT to_jsonb(attempts)::text FROM attempts").fetchall()
     assert attempts
     counted = 'penstock_guard_findings_total{action="redact",check="personal_data",kind="email"}'
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while counted not in (metrics := _metrics(guarded)) and time.monotonic() < deadline:
         time.sleep(0.1)  # workers write their counts down every now and then
     assert counted in metrics

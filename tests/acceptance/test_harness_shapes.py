@@ -78,7 +78,7 @@ def events(wire: httpx.Client, path: str, body: Any) -> list[tuple[str | None, A
 
 def until(wire: httpx.Client, path: str, ended: Any) -> Any:
     """Polls as the harnesses do, only more often."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not ended(shown := wire.get(path).json()):
         assert time.monotonic() < deadline, shown
         time.sleep(0.05)

@@ -73,7 +73,7 @@ def test_a_key_is_made_used_and_revoked(stack: Stack):
     assert made["key"] not in json.dumps(listed)
     assert made["id"] in [key["id"] for key in listed]
     assert stack.call("DELETE", f"/admin/keys/{made['id']}", key=ADMIN_KEY)[0] == 200
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while stack.call("GET", "/v1/models", key=made["key"])[0] != 401:
         assert time.monotonic() < deadline
         time.sleep(0.3)
@@ -82,7 +82,7 @@ def test_a_key_is_made_used_and_revoked(stack: Stack):
 
 def test_flower_shows_workers_and_slices(stack: Stack):
     stack.call("POST", "/v1/jobs", ASK)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         with urllib.request.urlopen(stack.flower_url + "/workers", timeout=10) as page:
             text = page.read().decode()

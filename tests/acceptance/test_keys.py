@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from acceptance.conftest import ADMIN_KEY, KEY, ROOT, Stack, free_port, wait_until_ready
+from acceptance.conftest import ADMIN_KEY, KEY, ROOT, Stack, wait_until_ready
+from ports import free_port
 
-from penstock.embedded.stack import find_running
+from penstock.embedded.urls import find_running
 
 ASK = {"model": "fast", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -22,7 +23,7 @@ def make(stack: Stack, **body: Any) -> dict[str, Any]:
     return made
 
 
-def until_refused(stack: Stack, key: str, seconds: float = 30) -> None:
+def until_refused(stack: Stack, key: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while stack.call("GET", "/v1/models", key=key)[0] != 401:
         assert time.monotonic() < deadline, "the key is still good"

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acceptance.conftest import free_port
 from acceptance.test_batches import chat_line, jsonl, lines_of, submit, wait
 from acceptance.test_cancel_and_expiry import until
 from acceptance.test_fleet_of_roles import Fleet, fleet_on
+from ports import free_port
 
 #: not the wrapper on the path, which becomes another user
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -57,7 +57,7 @@ class Broker:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        until(self._listens, 90)
+        until(self._listens, 300)
         return process
 
     def _listens(self) -> bool:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from acceptance.conftest import ROOT, free_port, wait_until_ready
+from acceptance.conftest import ROOT, wait_until_ready
+from ports import free_port
 
-from penstock.embedded.stack import find_running
+from penstock.embedded.urls import find_running
 
 GOOD = """
 providers:

@@ -11,7 +11,7 @@ from openai.types.responses import Response
 LONG = "[[tokens: 60]] tell me"
 
 
-def wait(client: openai.OpenAI, response_id: str, seconds: float = 30) -> Response:
+def wait(client: openai.OpenAI, response_id: str, seconds: float = 60) -> Response:
     deadline = time.monotonic() + seconds
     while (response := client.responses.retrieve(response_id)).status in ("queued", "in_progress"):
         assert time.monotonic() < deadline

@@ -33,7 +33,7 @@ keys:
 
 @pytest.fixture(scope="module")
 def routed() -> Iterator[Stack]:
-    with running({}, config_text=CONFIG.replace("keys:\n", ROUTES)) as found:
+    with running({}, workers=1, config_text=CONFIG.replace("keys:\n", ROUTES)) as found:
         yield found
 
 

@@ -18,12 +18,13 @@ from typing import Any
 import psycopg
 import pytest
 import redis
-from acceptance.conftest import CONFIG, ROOT, Stack, free_port, running
+from acceptance.conftest import CONFIG, ROOT, Stack, running
 from acceptance.echoing_provider import Echoing, echoing
+from ports import free_port
 from psycopg import sql
 
 from penstock.completion.encoding import unpack
-from penstock.embedded.stack import find_running
+from penstock.embedded.urls import find_running
 
 #: none has a form by which it could be told for a secret: what hides them must know them, or never have had them
 MARKS = {

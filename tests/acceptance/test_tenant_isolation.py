@@ -250,7 +250,7 @@ def fill(owner: Owner, hook: str) -> None:
     answer = until(stack, key, f"/v1/responses/{ids['response_id']}", "status", "completed")
     ids["item_id"] = answer["output"][0]["id"]
     until(stack, key, f"/v1/jobs/{ids['job_id']}", "status", "succeeded")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not (sent := stack.call("GET", "/v1/webhook_callbacks/deliveries", key=key)[1]["data"]):
         assert time.monotonic() < deadline
         time.sleep(0.1)

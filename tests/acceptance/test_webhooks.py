@@ -29,7 +29,7 @@ def endpoint(client: openai.OpenAI, receiver: Receiver) -> Iterator[WebhookEndpo
     client.webhooks.delete(made.id)
 
 
-def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline

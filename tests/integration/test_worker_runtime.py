@@ -99,7 +99,7 @@ async def test_a_job_that_comes_back_at_once_is_not_lost(
     monkeypatch.setattr(runtime, "_hops", returned)
     ids = await add_jobs(database, 1)
     await take(database, 1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await runtime.accept(POOL, "bulk", ids)
         while await states(database) != ["failed"]:
             await asyncio.sleep(0.01)
@@ -118,7 +118,7 @@ async def test_stopped_jobs_end_and_give_their_places_back(
     ids = await add_jobs(database, 2 * PLACES)
     await take(database, 2 * PLACES)
     first, second = ids[:PLACES], ids[PLACES:]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await runtime.accept(POOL, "bulk", first)
         while begun and endless.begun < PLACES:
             await asyncio.sleep(0)
@@ -137,7 +137,7 @@ async def test_a_worker_that_stops_hands_back_what_it_cannot_finish(
 ) -> None:
     ids = await add_jobs(database, PLACES)
     await take(database, PLACES)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await runtime.accept(POOL, "bulk", ids)
         while begun and endless.begun < PLACES:
             await asyncio.sleep(0)

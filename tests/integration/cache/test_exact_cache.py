@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import pytest
-import servers as test_servers
+from servers import Servers
 
 from penstock.cache import coalesce
 from penstock.cache.coalesce import Flights, Found, Turn
@@ -25,15 +25,9 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("penstock.cache.roundtrips._PATIENCE", 20.0)
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with test_servers.embedded() as found:
-        yield found.redis
-
-
 @pytest.fixture
-async def redis(url: str) -> AsyncIterator[Redis]:
-    client = connect(url, size=100)
+async def redis(embedded_servers: Servers) -> AsyncIterator[Redis]:
+    client = connect(embedded_servers.redis, size=100)
     await client.flushdb()
     yield client
     await client.aclose()

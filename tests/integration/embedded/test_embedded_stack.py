@@ -19,8 +19,9 @@ from flower.utils.broker import Broker
 
 from penstock.embedded.folders import DataFolder
 from penstock.embedded.postgres import MAJOR_VERSION
-from penstock.embedded.stack import EmbeddedStack, Urls, find_running
+from penstock.embedded.stack import EmbeddedStack
 from penstock.embedded.supervisor import Supervisor
+from penstock.embedded.urls import Urls, find_running
 from penstock.errors import ConfigError
 
 _is_root = os.geteuid() == 0
@@ -64,7 +65,7 @@ def postmaster(data: Path) -> int:
 
 async def eventually(condition: Callable[[], object]) -> object:
     """The first true answer; errors of a server that is not back yet count as no."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             try:
                 if answer := await asyncio.to_thread(condition):

@@ -162,7 +162,7 @@ async def test_a_redis_that_forgot_leaves_it_closed(quota: Quota, redis: Redis) 
 steps = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["answered", "failed", "unseen"])), max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps, st.integers(1, 4), st.integers(1, 3))
 def test_however_calls_interleave_a_dead_provider_is_asked_no_more_than_allowed(
     valkey: Valkey, interleaving: list[tuple[int, str]], failures: int, probes: int

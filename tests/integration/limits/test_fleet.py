@@ -47,7 +47,7 @@ async def server_time(redis: Redis) -> float:
     return seconds * 1000 + microseconds / 1000
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(fast, st.lists(st.tuples(st.sampled_from(["reserve", "settle", "release"]), sizes, lanes), max_size=40))
 def test_the_script_answers_as_the_model_does(
     valkey: Valkey, limits: DeploymentLimits, steps: list[tuple[str, int, bool]]
@@ -111,7 +111,7 @@ pauses = st.sampled_from([0.0, 0.0, 0.001, 0.005])
 sends = st.tuples(sizes, lanes, pauses)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from([ONE, ONE_FOR_ALL, TWO]), st.lists(st.lists(sends, min_size=1, max_size=8), min_size=2, max_size=6)
 )
@@ -148,7 +148,7 @@ ends = st.sampled_from(["settled", "released", "crashed"])
 calls = st.tuples(st.integers(0, 20_000), st.floats(0, 1.2), lanes, ends, pauses)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from([SLOW, SLOW_TWO]), st.lists(st.lists(calls, min_size=1, max_size=10), min_size=2, max_size=6))
 def test_nothing_is_overspent_or_lost_whoever_crashes_or_gives_back(
     valkey: Valkey, limits: DeploymentLimits, fleet: list[list[tuple[int, float, bool, str, float]]]
@@ -197,7 +197,7 @@ def test_nothing_is_overspent_or_lost_whoever_crashes_or_gives_back(
     run(test())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.integers(1, 3000), min_size=1, max_size=30), lanes)
 def test_work_that_waits_leaves_no_quota_idle(valkey: Valkey, amounts: list[int], interactive: bool) -> None:
     """When a reserve is refused, all that the lane may have within the horizon has been given away."""

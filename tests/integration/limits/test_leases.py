@@ -46,7 +46,7 @@ async def test_a_place_given_back_here_wakes_who_waits_here(quota: Quota, monkey
     waiting = asyncio.create_task(quota.reserve(limits, ONE, interactive=False))
     await asyncio.sleep(0.05)
     quota.settle(first, ONE)
-    await granted(await asyncio.wait_for(waiting, 5))
+    await granted(await asyncio.wait_for(waiting, 60))
 
 
 async def test_full_for_long_is_a_refusal_that_took_nothing(quota: Quota, redis: Redis) -> None:
@@ -107,7 +107,7 @@ async def test_after_a_loss_holders_put_their_places_back_before_others_get_any(
 lives = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["settled", "released", "kept"])), max_size=30)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(lives, st.integers(1, 4))
 def test_whoever_ends_or_crashes_there_are_never_more_than_the_places(
     valkey: Valkey, fleet_lives: list[tuple[int, str]], places: int

@@ -52,7 +52,7 @@ async def test_places(either: Quota) -> None:
     await asyncio.sleep(0.02)
     assert not waiting.done()
     await either.settle(held, Tokens(1))
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 60)
 
 
 async def test_the_breaker_opens_probes_and_closes(either: Quota) -> None:

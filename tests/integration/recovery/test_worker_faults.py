@@ -64,7 +64,7 @@ async def test_a_slice_goes_back_when_its_claim_is_not_answered(database: Databa
             while not (await (await other.execute(CUT)).fetchall()):
                 await asyncio.sleep(0.02)
             await accepting
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await state(database, ids[0]) != "pending":
             await asyncio.sleep(0.02)
     assert [await state(database, job_id) for job_id in ids] == ["pending"] * 3
@@ -116,7 +116,7 @@ async def test_commits_go_on_when_a_batch_could_not_be_finalised(database: Datab
     await jobs.claim(database, worker, POOL, "bulk", [line, single])
     commit = GroupCommit(database, worker, 0.0, away)
     running = asyncio.create_task(commit.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await commit.add(done(line, 1))
         assert await commit.add(done(single, 1)), "the next group is committed"
     assert told

@@ -39,7 +39,7 @@ async def reader(redis: Redis, servers: Servers) -> AsyncIterator[StreamReader]:
 
 async def heard(subscription: Subscription) -> int:
     """The number of the next publication."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return (await subscription.get())[2]
 
 

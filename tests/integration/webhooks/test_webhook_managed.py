@@ -39,7 +39,7 @@ class Installation:
     """What an API process and a dispatcher have, over one database."""
 
     def __init__(self, database: Database, keys: SecretKeys = KEYS, **options: object) -> None:
-        config = WebhooksConfig.model_validate({"timeout": 5.0, "allow_networks": LOCAL, **options})
+        config = WebhooksConfig.model_validate({"timeout": 60.0, "allow_networks": LOCAL, **options})
         self.database = database
         self.webhooks = ManagedWebhooks(database, config, keys)
         self.outward = receivers_client(config)

@@ -22,7 +22,7 @@ async def lease(database: Database, slots: int = 10, seconds: float = 60) -> lis
 
 async def until_somebody_waits(database: Database) -> None:
     query = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await database.fetch(query):
             await asyncio.sleep(0.02)
 
@@ -58,7 +58,7 @@ async def test_events_are_inserted_in_one_order(database: Database) -> None:
         await store.insert_events(holder, [b])
         both = asyncio.create_task(insert(c, b))
         await until_somebody_waits(database)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await insert(c) == 1
     assert await both == 0
 
@@ -102,7 +102,7 @@ async def test_a_lease_passes_over_what_another_is_leasing(database: Database, o
             "UPDATE webhook_deliveries SET next_at = now() + interval '1 hour'"
             " FROM webhook_events e WHERE e.id = event_id AND object_id = 'batch_1'"
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert [row.object_id for row in await lease(database)] == ["batch_2"]
 
 

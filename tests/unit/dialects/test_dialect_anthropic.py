@@ -276,7 +276,7 @@ def test_the_envelope():
     assert told["error"]["details"] == {"error_code": "missing"}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(interleavings(), st.integers(0, 25))
 def test_the_same_whether_it_was_seen_live_or_told_late(events: Events, seen: int):
     final = ended(pending(), events)
@@ -287,7 +287,7 @@ def test_the_same_whether_it_was_seen_live_or_told_late(events: Events, seen: in
     assert inputs == [block.input for block in shown if block.type == "tool_use"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(event_lists(choices=2))
 def test_arguments_that_are_no_json_break_nothing(events: Events):
     """Blocks do not overlap, no call is lost, and other choices than the first are not told."""

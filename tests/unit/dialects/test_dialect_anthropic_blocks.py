@@ -42,7 +42,7 @@ def texts_of(events: Events) -> dict[int, str]:
     return {part: text for part, text in grown.items() if text}
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(interleavings())
 def test_any_interleaving_is_told_whole(events: Events):
     """Every part keeps its text, in its order; a tool call is one block."""
@@ -55,7 +55,7 @@ def test_any_interleaving_is_told_whole(events: Events):
     assert len(calls) == len(set(calls))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(event_lists())
 def test_arguments_that_are_no_json_wait_for_the_end_only(events: Events):
     """Texts and thoughts are told whole all the same, and every call is told."""

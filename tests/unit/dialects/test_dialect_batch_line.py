@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from openai.types import Completion
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
@@ -31,7 +31,6 @@ def test_a_line_of_the_output_file(dialect: str):
     BODIES[dialect].model_validate(value["response"]["body"])
 
 
-@settings(deadline=None)
 @given(event_lists())
 def test_lines_can_be_cut_by_careless_readers(events: Events):
     facts = ended(pending(), [*TEXT, *(replace(event, part=event.part + 1) for event in events)])

@@ -208,7 +208,7 @@ def test_an_error_is_made_of_strings_whatever_a_provider_sent():
     assert error == {"message": "ProviderError", "type": "invalid_request_error", "param": "3", "code": "40012"}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 3).flatmap(lambda n: st.tuples(st.just(n), event_lists(choices=n))), st.data())
 def test_any_stream_adds_up_to_the_completion(drawn: tuple[int, Events], data: st.DataObject):
     """Also when its end was lost and had to be told from the stored answer."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from openai.types import Completion
 from unit.dialects.examples import (
@@ -178,7 +178,6 @@ def test_prompts_stand_before_their_choices_where_asked_for():
     assert texts_of(streamed(facts, final, [])) == {0: "A: a", 1: "A: ", 2: "B: b", 3: "B: "}
 
 
-@settings(deadline=None)
 @example([PartStarted(0, "text"), PartDelta(0, "bare"), PartDelta(0, "a", (entry("a"),))], 2, False)
 @given(event_lists(choices=2), st.integers(0, 25), st.booleans())
 def test_a_stream_tells_what_the_object_tells(events: Events, seen: int, echo: bool):
@@ -222,7 +221,6 @@ def test_only_a_whole_answer_is_shown(reasons: tuple[()] | None):
         render(facts)
 
 
-@settings(deadline=None)
 @given(st.lists(event_lists(choices=2), min_size=1, max_size=4))
 def test_answers_as_one_keep_all_of_each(lists: list[Events]):
     each = [result_of(events, "stop", "length") for events in lists]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai.types import CreateEmbeddingResponse
 from unit.dialects.examples import FINISHED, pending
@@ -105,7 +105,6 @@ def test_as_numbers_and_as_base64():
     assert coded["data"][0]["embedding"] == "AAAAPwAAgL8="
 
 
-@settings(deadline=None)
 @given(vectors)
 def test_base64_is_of_little_endian_floats(vector: list[float]):
     import base64
@@ -114,7 +113,6 @@ def test_base64_is_of_little_endian_floats(vector: list[float]):
     assert list(from_base64(to_base64(vector))) == vector
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.floats(-1, 1), min_size=1, max_size=4), max_size=3))
 def test_what_was_stored_is_shown_as_it_was_before(of: list[list[float]]):
     """The length of a result file's line is counted by the worker, from what it has not read back."""

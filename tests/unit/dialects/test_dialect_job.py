@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from unit.dialects.examples import CREATED, FINISHED, Events, ended, event_lists, failed, pending, sse
 
@@ -101,7 +101,6 @@ def test_errors_are_in_the_same_envelope_as_everywhere():
     assert render_error(error)["error"]["message"] == "why"
 
 
-@settings(deadline=None)
 @given(event_lists(choices=2), st.data())
 def test_a_stream_goes_on_after_any_number(events: Events, data: st.DataObject):
     final = ended(pending(), events)

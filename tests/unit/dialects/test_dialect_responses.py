@@ -182,7 +182,6 @@ def test_an_interrupted_stream_says_so():
     assert (data["type"], data["code"]) == ("error", "server_error")
 
 
-@settings(deadline=None)
 @given(event_lists(), st.sampled_from([*ENDS, None]), st.booleans(), st.data())
 def test_any_stream(events: Events, reason: Any, background: bool, data: st.DataObject):
     """Numbered without gaps, one bracket around every item, deltas adding up to what is done, replays identical."""
@@ -197,7 +196,6 @@ def test_any_stream(events: Events, reason: Any, background: bool, data: st.Data
     assert_folds(told(frames), render(final))
 
 
-@settings(deadline=None)
 @given(event_lists(), st.sampled_from([*ENDS, None, "cancelled"]), st.booleans(), st.data())
 def test_a_resumed_stream_is_the_rest_of_the_whole_one(
     events: Events, reason: Any, background: bool, data: st.DataObject
@@ -254,7 +252,7 @@ def _text(part: dict[str, Any]) -> str:
     return part["refusal"] if part["type"] == "refusal" else part["text"]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(event_lists(), st.booleans())
 def test_through_the_sdk(events: Events, background: bool):
     """Its accumulator accepts every stream, and ends at the object that GET gives."""

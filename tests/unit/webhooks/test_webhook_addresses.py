@@ -4,7 +4,7 @@ import asyncio
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import InvalidRequest
@@ -71,7 +71,6 @@ def passes(url: str) -> bool:
     return True
 
 
-@settings(deadline=None)
 @given(forbidden_v4)
 def test_no_spelling_of_a_private_address_passes(address: IPv4Address) -> None:
     for host in spellings(address):
@@ -80,7 +79,6 @@ def test_no_spelling_of_a_private_address_passes(address: IPv4Address) -> None:
             assert refusal(host[1:-1]) is not None, host
 
 
-@settings(deadline=None)
 @given(forbidden_v6)
 def test_no_private_address_of_version_6_passes(address: IPv6Address) -> None:
     assert refusal(str(address)) is not None

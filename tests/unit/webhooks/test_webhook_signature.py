@@ -9,7 +9,7 @@ from uuid import UUID
 import openai
 import pytest
 import standardwebhooks
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.ids import new_id
@@ -34,7 +34,6 @@ def test_the_body_is_the_contracts() -> None:
     }
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=24, max_size=64))
 def test_vendors_verifiers_accept(key: bytes) -> None:
     body = signature.payload(EVENT, "response.completed", CREATED, "resp_1")
