@@ -123,7 +123,7 @@ class Stack:
     def stop(self) -> int:
         """Stop Penstock as Ctrl-C does, and give its exit status; the simulators stay."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(180)
 
     def restart(self) -> None:
         """Stop Penstock, and start it again as it was started, over the same data."""

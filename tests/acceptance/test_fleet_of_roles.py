@@ -93,7 +93,7 @@ class Fleet:
         """Ask a role to stop, and start it again once it has."""
         role.send(signal.SIGTERM)
         # the HTTP server sends itself the signal again once it is done
-        assert role.process.wait(60) in {0, -signal.SIGTERM}, role.log.read_text()[-2000:]
+        assert role.process.wait(180) in {0, -signal.SIGTERM}, role.log.read_text()[-2000:]
         self.roles.remove(role)
         name, *options = role.command
         new = self.start(name, *options)
@@ -112,7 +112,7 @@ class Fleet:
                 role.send(signal.SIGCONT)
                 role.send(signal.SIGTERM)
         for role in self.roles:
-            role.process.wait(60)
+            role.process.wait(180)
 
 
 @contextmanager
