@@ -20,7 +20,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
            --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-external test-all bench bench-cache bench-routing chaos lint audit lock clean
+.PHONY: help demo test test-external bench bench-cache bench-routing chaos lint audit lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,19 +31,11 @@ demo: $(HAS_RUN) ## Run Penstock against its own provider simulator and show wha
 test: $(HAS_DEV) ## Run every test that needs no server of yours (ARGS="-k name" chooses)
 	@$(PYTEST) -m "not external" $(ARGS)
 
-define EXTERNAL_URLS_KNOWN
+test-external: $(HAS_DEV) ## Run the tests against your servers: PENSTOCK_TEST_DATABASE_URL, _REDIS_URL, _BROKER_URL
 	@: $${PENSTOCK_TEST_DATABASE_URL:?is not set: a PostgreSQL server on which tests may create databases}
 	@: $${PENSTOCK_TEST_REDIS_URL:?is not set: a Redis database that tests may empty}
 	@: $${PENSTOCK_TEST_BROKER_URL:?is not set: a Redis or RabbitMQ address for the queues of tests}
-endef
-
-test-external: $(HAS_DEV) ## Run the tests against your servers: PENSTOCK_TEST_DATABASE_URL, _REDIS_URL, _BROKER_URL
-	$(EXTERNAL_URLS_KNOWN)
-	@$(PYTEST) -m external $(ARGS)
-
-test-all: $(HAS_DEV) ## Run both sets of tests side by side, as CI does
-	$(EXTERNAL_URLS_KNOWN)
-	@$(PYTEST) $(ARGS)
+	@$(BIN)/python -m pytest -m external $(ARGS)
 
 bench: $(HAS_DEV) ## Measure what a job costs on this machine
 	@$(BIN)/python -m load.bench $(ARGS)
