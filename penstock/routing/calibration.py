@@ -38,7 +38,7 @@ COST_POWER = 0.75
 TAUGHT = 0.5
 TEACHER_PENALTY = 8.0
 #: less than this share of the strong model's cost is not called a saving, whatever the interval
-LEAST_SAVING = 0.02
+LEAST_SAVING = 0.05
 #: a curve is smoothed over this part of its points on either side
 SMOOTHED = 40
 #: examples below which nothing is learnt
