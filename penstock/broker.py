@@ -54,6 +54,9 @@ def make_app(broker_url: str, providers: Sequence[str]) -> Celery:
         # with late acks a worker dies when Redis is lost while its threads are busy, and a reconnect runs slices twice
         task_acks_late=False,
         worker_prefetch_multiplier=1,
+        # it gives the prefetch count back from the pool's threads, which then wait on the channel that the consumer
+        # reads: after a restart of RabbitMQ a worker was seen to stand still for ever, and to beat
+        worker_enable_prefetch_count_reduction=False,
         task_ignore_result=True,
         result_backend=None,
         # Flower lives on events

@@ -16,3 +16,8 @@ def test_what_is_not_json_is_refused():
     with pytest.raises(ContentDisallowed):
         loads(body, kind, encoding, accept=allowed)
     assert (app.conf.task_serializer, app.conf.result_backend) == ("json", None)
+
+
+def test_no_thread_of_the_pool_sets_the_prefetch_count():
+    """It would wait on the channel that the consumer reads, and both for ever."""
+    assert make_app("amqp://127.0.0.1:1//", ["p"]).conf.worker_enable_prefetch_count_reduction is False
