@@ -1,13 +1,9 @@
 """A check of an answer over HTTP, against a real server that scores, dawdles, or is not there."""
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiohttp import web
+from hook_server import answering
 
 from penstock.completion import CompletionRequest, CompletionResult, ResultPart, Usage
 from penstock.completion.messages import Message, Text
@@ -20,31 +16,6 @@ REQUEST = CompletionRequest(model="smart", messages=(Message("user", (Text("Prin
 RESULT = CompletionResult((ResultPart("text", CODE),), ((0, len(CODE), 0),), ("stop",), Usage(5, 6))
 
 
-@asynccontextmanager
-async def scoring(answer: Any) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
-    """A server that answers with this (a number: that status; text: as it is; a list: too late), and what it got."""
-    asked: list[dict[str, Any]] = []
-
-    async def score(request: web.Request) -> web.Response:
-        asked.append({**json.loads(await request.text()), "key": request.headers.get("x-key")})
-        if isinstance(answer, list):
-            await asyncio.sleep(60)
-        if isinstance(answer, int):
-            return web.Response(status=answer)
-        return web.Response(text=answer if isinstance(answer, str) else json.dumps(answer))
-
-    app = web.Application()
-    app.router.add_post("/tests", score)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/tests", asked
-    finally:
-        await runner.cleanup()
-
-
 class Nobody:
     async def __call__(self, deployment: str, _: Any) -> Any:
         raise AssertionError(f"{deployment} is not to be asked")
@@ -53,7 +24,9 @@ class Nobody:
 
 
 async def judged(url: str, **hook: Any) -> Any:
-    accept = AcceptConfig.model_validate({"hook": {"url": url, "headers": {"x-key": "k"}, "timeout": 1.0, **hook}})
+    accept = AcceptConfig.model_validate(
+        {"hook": {"url": url, "headers": {"authorization": "Bearer t"}, "timeout": 1.0, **hook}}
+    )
     assert accept.hook is not None
     asking = AnswerHook(accept.hook, "smart")
     try:
@@ -64,7 +37,7 @@ async def judged(url: str, **hook: Any) -> Any:
 
 
 async def test_it_is_shown_question_and_answer_and_its_score_decides() -> None:
-    async with scoring({"score": 0.75, "reason": "3 of 4 tests passed"}) as (url, asked):
+    async with answering({"score": 0.75, "reason": "3 of 4 tests passed"}) as (url, asked):
         found = await judged(url, min=0.5)
         assert (found.accepted, found.confidence, found.signals) == (True, 0.75, {"hook": 0.75})
         assert "3 of 4 tests passed" in found.reason
@@ -76,7 +49,7 @@ async def test_it_is_shown_question_and_answer_and_its_score_decides() -> None:
         "model": "cheap",
         "question": "Print the product.",
         "answer": CODE,
-        "key": "k",
+        "token": "Bearer t",
     }
 
 
@@ -87,11 +60,11 @@ async def test_it_is_shown_question_and_answer_and_its_score_decides() -> None:
         ("so so", "gave no score"),
         ({"score": 7}, "no score from 0 to 1"),
         ({"score": "1"}, "no score from 0 to 1"),
-        (["late"], "nothing within 1 s"),
+        (60.0, "nothing within 1 s"),
     ],
 )
 async def test_without_a_score_it_does_not_speak_for_the_answer(answer: Any, word: str) -> None:
-    async with scoring(answer) as (url, _):
+    async with answering(answer) as (url, _):
         found = await judged(url)
     assert (found.accepted, found.confidence, found.signals) == (False, None, {"hook": None})
     assert word in found.reason

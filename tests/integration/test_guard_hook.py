@@ -1,13 +1,11 @@
 """A check over HTTP, against a real server that judges, dawdles, or is not there."""
 
-import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiohttp import web
+from hook_server import answering
 
 from penstock.configuration.policies import GuardConfig
 from penstock.dialects import openai_chat
@@ -15,29 +13,6 @@ from penstock.errors import GuardBlocked, GuardUnavailable
 from penstock.guard.pipeline import Guard
 
 TEXT = "Zofia \U0001f469 lives in Łódź, me@example.com"
-
-
-@asynccontextmanager
-async def judging(answer: Any) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
-    """A receiver that answers with this verdict (a number: so many seconds too late; text: as it is)."""
-    asked: list[dict[str, Any]] = []
-
-    async def judge(request: web.Request) -> web.Response:
-        asked.append({**json.loads(await request.text()), "token": request.headers.get("authorization")})
-        if isinstance(answer, float):
-            await asyncio.sleep(answer)
-        return web.Response(text=answer if isinstance(answer, str) else json.dumps(answer))
-
-    app = web.Application()
-    app.router.add_post("/check", judge)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/check", asked
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager
@@ -59,21 +34,21 @@ async def screened(guard: Guard) -> str:
 
 async def test_it_sees_what_earlier_checks_left_and_counts_in_characters():
     spans = [{"text": 0, "start": 0, "end": 5, "kind": "name"}, {"text": 0, "start": 17, "end": 21, "kind": "town"}]
-    async with judging({"action": "redact", "spans": spans}) as (url, asked), guarding(url) as guard:
+    async with answering({"action": "redact", "spans": spans}) as (url, asked), guarding(url) as guard:
         assert await screened(guard) == "[NAME_1] \U0001f469 lives in [TOWN_1], [EMAIL_1]"
     text = {"place": "user", "text": "Zofia \U0001f469 lives in Łódź, [EMAIL_1]"}
     assert asked == [{"direction": "input", "tenant": "t", "model": "m", "texts": [text], "token": "Bearer t"}]
 
 
 async def test_it_blocks_with_its_reason():
-    async with judging({"action": "block", "reason": "no names"}) as (url, _), guarding(url) as guard:
+    async with answering({"action": "block", "reason": "no names"}) as (url, _), guarding(url) as guard:
         with pytest.raises(GuardBlocked, match="hook: no names"):
             await screened(guard)
 
 
 @pytest.mark.parametrize("answer", [3.0, "not JSON", {"action": "maybe"}, [], {"action": "redact", "spans": [{}]}])
 async def test_no_verdict(answer: Any):
-    async with judging(answer) as (url, _):
+    async with answering(answer) as (url, _):
         async with guarding(url) as guard:
             with pytest.raises(GuardUnavailable):
                 await screened(guard)
@@ -82,7 +57,7 @@ async def test_no_verdict(answer: Any):
 
 
 async def test_nobody_there():
-    async with judging({"action": "allow"}) as (url, _):
+    async with answering({"action": "allow"}) as (url, _):
         pass
     async with guarding(url) as guard:
         with pytest.raises(GuardUnavailable):
