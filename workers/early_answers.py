@@ -16,8 +16,8 @@ from penstock.store import finish, steps
 from penstock.store.database import Database
 from penstock.store.finish import Attempt
 from penstock.store.jobs import ClaimedJob
+from workers.lingering import Lingering
 
-_LINGER_SECONDS = 0.01
 _RETRY_SECONDS = 0.5
 #: calls are numbered within a claim; these are written before the others, and stay out of their way
 _NUMBERS_APART = 1000
@@ -25,15 +25,15 @@ _NUMBERS_APART = 1000
 _log = structlog.get_logger()
 
 
-class EarlyAnswers:
+class EarlyAnswers(Lingering):
     """Collects the early answers of one worker."""
 
     def __init__(self, database: Database, worker_id: UUID) -> None:
+        super().__init__()
         self._database = database
         self._worker_id = worker_id
         self._waiting: list[tuple[UUID, int, RouteStep]] = []
         self._attempts: list[Attempt] = []
-        self._wake = asyncio.Event()
 
     def keep(self, job: ClaimedJob, place: int, step: RouteStep, attempts: Sequence[Attempt]) -> None:
         """See `Early`; committed within some milliseconds."""
@@ -45,13 +45,6 @@ class EarlyAnswers:
     async def of(self, job: ClaimedJob) -> list[RouteStep]:
         """See `Early`."""
         return await steps.early(self._database, job.id)
-
-    async def run(self) -> None:
-        """Commit until cancelled."""
-        while True:
-            await self._wake.wait()
-            await asyncio.sleep(_LINGER_SECONDS)
-            await self.flush()
 
     async def flush(self) -> None:
         """Commit what is waiting now: first the calls, which were paid for also where an answer is made again."""

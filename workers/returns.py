@@ -8,33 +8,26 @@ import structlog
 from penstock.errors import Unavailable
 from penstock.store import jobs
 from penstock.store.database import Database
+from workers.lingering import Lingering
 
-_LINGER_SECONDS = 0.01
 _RETRY_SECONDS = 0.5
 
 _log = structlog.get_logger()
 
 
-class Returns:
+class Returns(Lingering):
     """Collects the jobs of one worker that it gives up for now."""
 
     def __init__(self, database: Database, worker_id: UUID) -> None:
+        super().__init__()
         self._database = database
         self._worker_id = worker_id
         self._waiting: dict[UUID, tuple[int, int]] = {}
-        self._wake = asyncio.Event()
 
     def add(self, job_id: UUID, epoch: int, failures: int) -> None:
         """Give a running job back, with its failed attempts that count; committed within some milliseconds."""
         self._waiting[job_id] = (epoch, failures)
         self._wake.set()
-
-    async def run(self) -> None:
-        """Commit until cancelled."""
-        while True:
-            await self._wake.wait()
-            await asyncio.sleep(_LINGER_SECONDS)
-            await self.flush()
 
     async def flush(self) -> None:
         """Commit what is waiting now."""

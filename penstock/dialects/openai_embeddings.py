@@ -32,18 +32,10 @@ _FORMATS = ("float", "base64")
 #: what is read here, and what concerns the caller and this service only; all else may mean something to a provider
 _NOT_EXTRA = frozenset(
     (
-        "model",
-        "input",
-        "dimensions",
-        "encoding_format",
-        "user",
-        "fallback",
-        "residency",
-        "max_cost",
-        "metadata",
+        "model", "input", "dimensions", "encoding_format", "user", "fallback", "residency", "max_cost", "metadata",
         "stream",
     )
-)
+)  # fmt: skip
 
 
 def parse(body: dict[str, Any]) -> EmbeddingRequest:
